@@ -1,0 +1,3 @@
+//! `l5d-node CONFIG`.
+
+fn main() {}

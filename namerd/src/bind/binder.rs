@@ -1,0 +1,189 @@
+//! The table of shared bindings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use l5d_naming::{ClusterId, Dtab, EndpointSet, NameTree, Path, Replicas, TransformerSpec, Weight};
+
+use super::{Delegation, Namer};
+use crate::store::{Caller, Cell, DtabStore, Engine};
+use crate::transform::Transforms;
+
+/// A question: what does this path mean to this router and request?
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindKey {
+    /// The dtab namespace; `None`: no stored dtab.
+    pub root: Option<Arc<str>>,
+    /// The router's own dtab, behind the stored one.
+    pub router: Dtab,
+    /// The request's override, last.
+    pub local: Dtab,
+    /// What to bind.
+    pub path: Path,
+    /// Applied to the result, in order.
+    pub transformers: Arc<[TransformerSpec]>,
+}
+
+/// Why a binding has failed (a state, not an end).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// More lookups than a name may take.
+    Depth(Arc<str>),
+    /// More steps or leaves than a name may take.
+    Width(Arc<str>),
+    /// A namer failed.
+    Namer(Arc<str>),
+    /// The dtab store failed and there is no good dtab from before.
+    Store(Arc<str>),
+}
+
+/// Why a question cannot be asked at all: an unknown or badly given transformer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BindRefused(pub String);
+
+/// The state of one binding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BindState {
+    /// Something it needs has never been known.
+    Pending,
+    /// It cannot be bound now.
+    Failed(BindError),
+    /// A tree: never an `Alt`, no `Neg` or `Fail` below the top.
+    Tree(NameTree<BoundLeaf>),
+}
+
+/// One leaf of a bound tree.
+#[derive(Clone, Debug)]
+pub struct BoundLeaf {
+    /// Where it leads; followed as long as this is held.
+    pub cluster: Arc<BoundCluster>,
+    /// What was left of the path.
+    pub residual: Path,
+    /// Weight of the innermost union branch it was bound under (naming 9, `namer_nametree_weight`).
+    pub tree_weight: Option<Weight>,
+}
+
+/// A cluster as asked for: transformed, for one class of callers, with a number of this process's space.
+pub struct BoundCluster {
+    /// Its number; clusters and bindings share one space, and none is given twice in a process.
+    pub number: u32,
+    /// Its lasting name, transformer prefixes included.
+    pub id: ClusterId,
+    /// Its endpoints.
+    pub replicas: Arc<Cell<Replicas>>,
+}
+
+/// A question with its live answer. Held as an `Arc` by all who ask; forgotten when nobody has held it for the idle time.
+pub struct Binding {
+    /// Its number; clusters and bindings share one space.
+    pub number: u32,
+    /// The question.
+    pub key: BindKey,
+    /// The answer.
+    pub state: Arc<Cell<BindState>>,
+}
+
+/// Binds names. Cheap to clone.
+#[derive(Clone)]
+pub struct Binder {
+    _shared: Arc<()>,
+}
+
+impl Binder {
+    /// A binder over these sources. `namers` are the configured ones, in order; system and utility namers are always there.
+    pub fn new(
+        _engine: Engine,
+        _store: Arc<dyn DtabStore>,
+        _namers: Vec<Arc<dyn Namer>>,
+        _transforms: Transforms,
+    ) -> Self {
+        unimplemented!()
+    }
+
+    /// The shared binding for this question and the caller's class. Never waits: the state may be pending.
+    pub fn bind(&self, _key: &BindKey, _caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
+        unimplemented!()
+    }
+
+    /// A concrete id (`/#/...`, `/$/...`, or those behind `/%/...`, naming 6.1) bound with an empty dtab.
+    pub fn bind_id(&self, _id: &Path, _caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
+        unimplemented!()
+    }
+
+    /// Every step of a name (naming 7). `stored` tells whether the root's stored dtab takes part.
+    pub async fn delegate(
+        &self,
+        _key: &BindKey,
+        _caller: &Caller,
+    ) -> Result<Delegation, BindError> {
+        unimplemented!()
+    }
+
+    /// The names that enumerating namers know, sorted.
+    pub fn names(&self) -> Vec<ClusterId> {
+        unimplemented!()
+    }
+
+    /// Evaluations of bindings so far.
+    pub fn evaluations(&self) -> u64 {
+        unimplemented!()
+    }
+
+    /// The bindings that are kept now, for the state page.
+    pub fn bindings(&self) -> Vec<Arc<Binding>> {
+        unimplemented!()
+    }
+
+    /// Forgets what nobody has held for the idle time; called by a timer of the app.
+    pub fn sweep(&self) {
+        unimplemented!()
+    }
+}
+
+impl PartialEq for BoundLeaf {
+    /// Id and residual (naming 4.2), and the same followed cluster.
+    fn eq(&self, other: &Self) -> bool {
+        self.cluster.number == other.cluster.number && self.residual == other.residual
+    }
+}
+
+impl BindError {
+    /// What a person reads.
+    pub fn message(&self) -> &str {
+        match self {
+            BindError::Depth(m)
+            | BindError::Width(m)
+            | BindError::Namer(m)
+            | BindError::Store(m) => m,
+        }
+    }
+}
+
+impl BoundCluster {
+    /// The endpoints, if the cluster is bound now.
+    pub fn bound(&self) -> Option<Arc<EndpointSet>> {
+        match &self.replicas.get().1 {
+            Replicas::Bound(set) => Some(Arc::clone(set)),
+            Replicas::Pending | Replicas::Neg | Replicas::Failed(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for BoundCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundCluster({} {})", self.number, self.id)
+    }
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binding({} {})", self.number, self.key.path)
+    }
+}
+
+impl fmt::Debug for Binder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binder").finish_non_exhaustive()
+    }
+}

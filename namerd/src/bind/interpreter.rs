@@ -1,0 +1,1 @@
+//! Evaluates a path: dtab, then namers, then system namers (naming 4).

@@ -1,0 +1,18 @@
+//! Dtab and path to a tree of clusters.
+//!
+//! [`Binder`] keeps one [`Binding`] for each distinct question, whoever asks, and evaluates it again only when something
+//! that it has read has changed: the stored dtab, the existence of a name. Addresses are not read here: a leaf carries
+//! its cluster's own cell. Transformers that a router sends along are applied to the leaves, shared by (id, list, class
+//! of the caller).
+
+mod binder;
+mod delegate;
+mod interpreter;
+mod namer;
+pub mod namers;
+
+pub use binder::{
+    BindError, BindKey, BindRefused, BindState, Binder, Binding, BoundCluster, BoundLeaf,
+};
+pub use delegate::{Delegation, DelegationKind, RuleSource};
+pub use namer::{Answer, Found, Namer};

@@ -1,0 +1,1 @@
+//! The namers: fs, inet, rewrite, utility and Kubernetes.

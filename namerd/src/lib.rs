@@ -1,0 +1,20 @@
+//! The control plane: watches sources once, binds names through dtabs, transforms the answers and streams them to many.
+//!
+//! The way of the data, one module a step, later ones importing earlier ones only:
+//!
+//! 1. [`store`]: cells (latest value, version, wake-up), the engine that recomputes what depends on them, clusters, dtabs.
+//! 2. [`k8s`]: watches the API server and writes the store.
+//! 3. [`transform`]: address sets to address sets.
+//! 4. [`bind`]: dtab and path to a tree of clusters, one evaluation for all who ask.
+//! 5. [`stream`]: encodes once a version; a session keeps positions.
+//! 6. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, state. [`app`]: builds, spawns, joins.
+
+pub mod admin;
+pub mod api;
+pub mod app;
+pub mod bind;
+pub mod config;
+pub mod k8s;
+pub mod store;
+pub mod stream;
+pub mod transform;

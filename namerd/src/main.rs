@@ -1,0 +1,3 @@
+//! `namerd CONFIG`.
+
+fn main() {}

@@ -1,0 +1,274 @@
+//! A cell: the latest value, a version that moves only when the value changes, and a wake-up.
+//!
+//! Readers never wait for writers, and a slow reader skips values instead of queueing them. Who wants to hear of changes
+//! registers a [`Listener`] with a token; it must do next to nothing (mark something, wake a task).
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Our counter of a cell's value: grows by one with each change, starts at 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// Who hears of changes. Called on the writer's thread, outside of any lock of the cell's value.
+pub trait Listener: Send + Sync {
+    /// The cell registered under `token` has changed.
+    fn notify(&self, token: u64);
+}
+
+/// Something that an evaluation has read and may listen to, whatever its type of value.
+pub trait Dep: Send + Sync {
+    /// The version now.
+    fn version(&self) -> Version;
+    /// Calls `listener` after each change, until the subscription is dropped.
+    fn listen(&self, listener: Weak<dyn Listener>, token: u64) -> Subscription;
+    /// Equal for two handles of one cell.
+    fn address(&self) -> usize;
+}
+
+/// A value with one writer and many readers.
+pub struct Cell<T> {
+    now: ArcSwap<(Version, T)>,
+    version: AtomicU64,
+    writing: Mutex<()>,
+    subs: Arc<Subs>,
+}
+
+#[derive(Default)]
+struct Subs {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    slots: Vec<Option<(Weak<dyn Listener>, u64)>>,
+    free: Vec<usize>,
+    live: usize,
+}
+
+/// Ends the registration when dropped.
+pub struct Subscription {
+    subs: Weak<Subs>,
+    slot: usize,
+}
+
+// === impl Cell ===
+
+impl<T> Cell<T> {
+    /// A cell with a first value, at version 1.
+    pub fn new(value: T) -> Arc<Self> {
+        Arc::new(Self {
+            now: ArcSwap::from_pointee((Version(1), value)),
+            version: AtomicU64::new(1),
+            writing: Mutex::new(()),
+            subs: Arc::default(),
+        })
+    }
+
+    /// The value and its version.
+    pub fn get(&self) -> Arc<(Version, T)> {
+        self.now.load_full()
+    }
+
+    /// Sets the value whether or not it differs.
+    pub fn replace(&self, value: T) -> Version {
+        let version = {
+            let _one_writer = self.writing.lock();
+            let version = Version(self.version.load(Ordering::Acquire) + 1);
+            self.now.store(Arc::new((version, value)));
+            self.version.store(version.0, Ordering::Release);
+            version
+        };
+        self.subs.notify_all();
+        version
+    }
+
+    /// How many listen now.
+    pub fn listeners(&self) -> usize {
+        self.subs.entries.lock().live
+    }
+}
+
+impl<T: PartialEq> Cell<T> {
+    /// Sets the value if it differs; says whether it did.
+    pub fn set(&self, value: T) -> bool {
+        if self.now.load().1 == value {
+            return false;
+        }
+        self.replace(value);
+        true
+    }
+}
+
+impl<T: Clone> Cell<T> {
+    /// A copy of the value.
+    pub fn value(&self) -> T {
+        self.now.load().1.clone()
+    }
+}
+
+impl<T: Send + Sync> Cell<T> {
+    /// Waits until `wanted` holds and gives the value. Cancel safe.
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&T) -> bool) -> Arc<(Version, T)> {
+        struct Bell(Notify);
+        impl Listener for Bell {
+            fn notify(&self, _: u64) {
+                self.0.notify_one();
+            }
+        }
+        let bell = Arc::new(Bell(Notify::new()));
+        let weak: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&bell) as Arc<dyn Listener>));
+        let _subscription = self.listen(weak, 0);
+        loop {
+            let now = self.get();
+            if wanted(&now.1) {
+                return now;
+            }
+            bell.0.notified().await;
+        }
+    }
+
+    /// Waits until the version is newer than `seen`. Cancel safe.
+    pub async fn changed(&self, seen: Version) -> Arc<(Version, T)> {
+        loop {
+            let now = self.get();
+            if now.0 > seen {
+                return now;
+            }
+            let at = now.0;
+            self.wait_for(|_| self.version() > at).await;
+        }
+    }
+}
+
+impl<T: Send + Sync> Dep for Cell<T> {
+    fn version(&self) -> Version {
+        Version(self.version.load(Ordering::Acquire))
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>, token: u64) -> Subscription {
+        let mut entries = self.subs.entries.lock();
+        let slot = match entries.free.pop() {
+            Some(slot) => {
+                entries.slots[slot] = Some((listener, token));
+                slot
+            }
+            None => {
+                entries.slots.push(Some((listener, token)));
+                entries.slots.len() - 1
+            }
+        };
+        entries.live += 1;
+        Subscription {
+            subs: Arc::downgrade(&self.subs),
+            slot,
+        }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>() as usize
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Cell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = self.now.load();
+        f.debug_struct("Cell")
+            .field("version", &now.0.0)
+            .field("value", &now.1)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Subs ===
+
+impl Subs {
+    fn notify_all(&self) {
+        // Collected first: a listener may register or end registrations.
+        let listeners: Vec<_> = {
+            let entries = self.entries.lock();
+            entries.slots.iter().flatten().cloned().collect()
+        };
+        for (listener, token) in listeners {
+            if let Some(listener) = listener.upgrade() {
+                listener.notify(token);
+            }
+        }
+    }
+}
+
+// === impl Subscription ===
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(subs) = self.subs.upgrade() {
+            let mut entries = subs.entries.lock();
+            let gone = entries.slots[self.slot].take();
+            entries.free.push(self.slot);
+            entries.live -= 1;
+            drop(entries);
+            // Its last reference may go here; not under the lock.
+            drop(gone);
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+    impl Listener for Count {
+        fn notify(&self, token: u64) {
+            self.0.fetch_add(token as usize, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_version_moves_only_when_the_value_changes() {
+        let cell = Cell::new(1);
+        assert!(!cell.set(1));
+        assert_eq!(cell.version(), Version(1));
+        assert!(cell.set(2));
+        assert_eq!(*cell.get(), (Version(2), 2));
+    }
+
+    #[test]
+    fn listeners_hear_until_their_subscription_is_dropped() {
+        let cell = Cell::new(0);
+        let count = Arc::new(Count::default());
+        let listener: Arc<dyn Listener> = Arc::clone(&count) as _;
+        let subscription = cell.listen(Arc::downgrade(&listener), 1);
+        cell.set(1);
+        drop(subscription);
+        cell.set(2);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert_eq!(cell.listeners(), 0);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_when_the_value_fits() {
+        let cell = Cell::new(0);
+        let waiter = tokio::spawn({
+            let cell = Arc::clone(&cell);
+            async move { cell.wait_for(|v| *v == 2).await.1 }
+        });
+        cell.set(1);
+        tokio::task::yield_now().await;
+        cell.set(2);
+        assert_eq!(waiter.await.expect("joins"), 2);
+    }
+}

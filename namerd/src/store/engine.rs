@@ -1,0 +1,277 @@
+//! The engine: recomputes what depends on cells when they have changed.
+//!
+//! A node of the graph is a [`Recompute`]: it reads cells, writes its own. When a cell that it listens to changes, the
+//! node is queued once, however many changes arrive, and one task recomputes it. So the queue is never longer than the
+//! number of nodes, and tests can run it dry with [`Engine::settle`] instead of waiting.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::cell::{Cell, Dep, Listener, Subscription, Version};
+
+/// A node of the graph.
+pub trait Recompute: Send + Sync {
+    /// Reads its inputs through `reads`, so that it runs again when one of them changes, and writes its outputs. Never waits.
+    fn recompute(&self, reads: &mut Reads);
+}
+
+/// What one computation has read, each with the version it saw.
+#[derive(Default)]
+pub struct Reads(Vec<(Arc<dyn Dep>, Version)>);
+
+/// Runs recomputations. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<VecDeque<Arc<Slot>>>,
+    bell: Notify,
+    runs: AtomicU64,
+}
+
+/// Keeps a node in the graph; dropping it takes the node out.
+pub struct Handle {
+    slot: Arc<Slot>,
+}
+
+struct Slot {
+    node: Weak<dyn Recompute>,
+    shared: Weak<Shared>,
+    queued: AtomicBool,
+    /// By address; the cell is kept so that its address stays its own.
+    inputs: Mutex<HashMap<usize, (Arc<dyn Dep>, Subscription)>>,
+    me: Weak<Slot>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine without nodes. Nothing is recomputed in the background until [`Engine::run`] is spawned.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::default(),
+                bell: Notify::new(),
+                runs: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Adds a node and computes it once, now, on the caller's thread.
+    pub fn add(&self, node: Weak<dyn Recompute>) -> Handle {
+        let slot = Arc::new_cyclic(|me| Slot {
+            node,
+            shared: Arc::downgrade(&self.shared),
+            queued: AtomicBool::new(false),
+            inputs: Mutex::default(),
+            me: me.clone(),
+        });
+        slot.run();
+        Handle { slot }
+    }
+
+    /// Recomputes until nothing is queued; for tests, and for calls that must see their own write.
+    pub fn settle(&self) {
+        while let Some(slot) = self.shared.pop() {
+            slot.run();
+        }
+    }
+
+    /// Recomputations so far, first ones included.
+    pub fn runs(&self) -> u64 {
+        self.shared.runs.load(Ordering::Relaxed)
+    }
+
+    /// Nodes waiting to be recomputed.
+    pub fn queued(&self) -> usize {
+        self.shared.queue.lock().len()
+    }
+
+    /// Recomputes for ever; the one task that the app spawns. Cancel safe.
+    pub async fn run(self) {
+        loop {
+            let mut batch = 0;
+            while let Some(slot) = self.shared.pop() {
+                slot.run();
+                batch += 1;
+                if batch % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.shared.bell.notified().await;
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("queued", &self.queued())
+            .field("runs", &self.runs())
+            .finish()
+    }
+}
+
+impl Shared {
+    fn pop(&self) -> Option<Arc<Slot>> {
+        self.queue.lock().pop_front()
+    }
+}
+
+// === impl Reads ===
+
+impl Reads {
+    /// Reads a cell and notes that it was read.
+    pub fn read<T: Send + Sync + 'static>(&mut self, cell: &Arc<Cell<T>>) -> Arc<(Version, T)> {
+        let now = cell.get();
+        self.0.push((Arc::clone(cell) as Arc<dyn Dep>, now.0));
+        now
+    }
+
+    /// How many reads were noted.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reads").field(&self.0.len()).finish()
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Queues the node as if an input had changed (for inputs that are not cells, such as time).
+    pub fn touch(&self) {
+        self.slot.queue();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn queue(&self) {
+        let (Some(shared), Some(me)) = (self.shared.upgrade(), self.me.upgrade()) else {
+            return;
+        };
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            shared.queue.lock().push_back(me);
+            shared.bell.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        self.queued.store(false, Ordering::Release);
+        let Some(node) = self.node.upgrade() else {
+            self.inputs.lock().clear();
+            return;
+        };
+        if let Some(shared) = self.shared.upgrade() {
+            shared.runs.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut inputs = self.inputs.lock();
+        let mut reads = Reads::default();
+        node.recompute(&mut reads);
+        let mut kept = std::mem::take(&mut *inputs);
+        for (dep, seen) in reads.0 {
+            let address = dep.address();
+            if inputs.contains_key(&address) {
+                continue;
+            }
+            let entry = kept.remove(&address).unwrap_or_else(|| {
+                let me: Weak<Slot> = self.me.clone();
+                let subscription = dep.listen(me, 0);
+                (dep, subscription)
+            });
+            // It may have changed between being read and being listened to.
+            if entry.0.version() != seen {
+                self.queue();
+            }
+            inputs.insert(address, entry);
+        }
+        drop(inputs);
+        drop(kept);
+    }
+}
+
+impl Listener for Slot {
+    fn notify(&self, _token: u64) {
+        self.queue();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sum {
+        left: Arc<Cell<u32>>,
+        right: Arc<Cell<u32>>,
+        out: Arc<Cell<u32>>,
+    }
+
+    impl Recompute for Sum {
+        fn recompute(&self, reads: &mut Reads) {
+            let left = reads.read(&self.left).1;
+            let right = if left == 0 {
+                0
+            } else {
+                reads.read(&self.right).1
+            };
+            self.out.set(left + right);
+        }
+    }
+
+    #[test]
+    fn a_node_runs_again_only_when_something_it_read_has_changed() {
+        let engine = Engine::new();
+        let sum = Arc::new(Sum {
+            left: Cell::new(0),
+            right: Cell::new(5),
+            out: Cell::new(9),
+        });
+        let node: Arc<dyn Recompute> = Arc::clone(&sum) as _;
+        let handle = engine.add(Arc::downgrade(&node));
+        assert_eq!(sum.out.value(), 0);
+        sum.right.set(6);
+        engine.settle();
+        assert_eq!(engine.runs(), 1);
+        sum.left.set(1);
+        sum.left.set(2);
+        engine.settle();
+        assert_eq!((engine.runs(), sum.out.value()), (2, 8));
+        sum.right.set(7);
+        engine.settle();
+        assert_eq!((engine.runs(), sum.out.value()), (3, 9));
+        drop(handle);
+        sum.right.set(8);
+        engine.settle();
+        assert_eq!(engine.runs(), 3);
+    }
+}

@@ -1,0 +1,13 @@
+//! Values that change: cells, the engine that recomputes what depends on them, clusters and dtabs.
+//!
+//! Knows no source (Kubernetes, files) and no door (gRPC, HTTP).
+
+mod cell;
+mod cluster;
+mod dtab;
+mod engine;
+
+pub use cell::{Cell, Dep, Listener, Subscription, Version};
+pub use cluster::{Caller, Cluster, Endpoints};
+pub use dtab::{DtabStore, DtabToken, InMemoryStore, NamespaceState, StoreError, VersionedDtab};
+pub use engine::{Engine, Handle, Reads, Recompute};
