@@ -82,6 +82,9 @@ pub struct Binding {
     pub key: BindKey,
     /// The answer.
     pub state: Arc<Cell<BindState>>,
+    /// Whether a union of the answer leaves out a branch that is still pending (naming 4.2), so that a better tree is to
+    /// be expected. Set before `state` when both change.
+    pub partial: Arc<Cell<bool>>,
 }
 
 /// Binds names. Cheap to clone.
