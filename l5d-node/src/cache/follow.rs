@@ -1,0 +1,172 @@
+//! What the control client of one namerd shall follow, and whether it can.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+use l5d_naming::{Dtab, Path};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Clusters, Name};
+
+/// The names wanted from one namerd, the clusters it told, and how well it is reached. Written by requests (begin, end),
+/// read by the control client; changes are gathered as a set, so that its size is bounded by the names alive.
+#[derive(Debug)]
+pub struct FollowSet {
+    /// What this namerd told.
+    pub clusters: Clusters,
+    names: Mutex<Wanted>,
+    notify: Notify,
+    contact: Mutex<Contact>,
+    start: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    next_id: u64,
+    alive: HashMap<u64, Weak<Name>>,
+    /// Begun and not yet taken by [`FollowSet::take`].
+    begun: BTreeSet<u64>,
+    /// Ended after they were taken.
+    ended: BTreeSet<u64>,
+}
+
+/// What has changed since the last [`FollowSet::take`].
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// To be followed from now on, or again.
+    pub begun: Vec<(u64, Arc<Name>)>,
+    /// No longer.
+    pub ended: Vec<u64>,
+}
+
+/// How well a namerd is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Contact {
+    /// Whether a stream is open and was welcomed.
+    pub is_connected: bool,
+    /// Whether a stream has ever confirmed or answered all that was asked at its start.
+    pub has_followed: bool,
+    /// Since when there is none.
+    pub lost_at: Option<jiff::Timestamp>,
+    /// Why the last attempt or stream ended.
+    pub last_error: Option<String>,
+}
+
+impl FollowSet {
+    /// An empty set, not connected since now.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clusters: Clusters::default(),
+            names: Mutex::default(),
+            notify: Notify::new(),
+            contact: Mutex::new(Contact {
+                lost_at: Some(jiff::Timestamp::now()),
+                ..Contact::default()
+            }),
+            start: Instant::now(),
+        })
+    }
+
+    /// A new name, followed until its last holder lets go.
+    pub fn begin(self: &Arc<Self>, router: usize, path: Path, local: Dtab) -> Arc<Name> {
+        let mut names = self.names.lock();
+        names.next_id += 1;
+        let id = names.next_id;
+        let name = Name::followed(router, path, local, id, self.clone());
+        names.alive.insert(id, Arc::downgrade(&name));
+        names.begun.insert(id);
+        drop(names);
+        self.notify.notify_one();
+        name
+    }
+
+    pub(super) fn end(&self, id: u64) {
+        let mut names = self.names.lock();
+        names.alive.remove(&id);
+        if !names.begun.remove(&id) {
+            names.ended.insert(id);
+        }
+        drop(names);
+        self.notify.notify_one();
+    }
+
+    pub(super) fn want_again(&self, id: u64) {
+        self.names.lock().begun.insert(id);
+        self.notify.notify_one();
+    }
+
+    /// Waits until [`FollowSet::take`] has something to give. For one task. Cancel safe.
+    pub async fn changed(&self) {
+        self.notify.notified().await;
+    }
+
+    /// What has changed since the last call.
+    pub fn take(&self) -> Changes {
+        let mut names = self.names.lock();
+        let begun = std::mem::take(&mut names.begun);
+        Changes {
+            begun: begun
+                .into_iter()
+                .filter_map(|id| Some((id, names.alive.get(&id)?.upgrade()?)))
+                .collect(),
+            ended: std::mem::take(&mut names.ended).into_iter().collect(),
+        }
+    }
+
+    /// All names alive, oldest first.
+    pub fn names(&self) -> Vec<(u64, Arc<Name>)> {
+        let names = self.names.lock();
+        let mut all: Vec<_> = names
+            .alive
+            .iter()
+            .filter_map(|(id, name)| Some((*id, name.upgrade()?)))
+            .collect();
+        drop(names);
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// How well namerd is reached, now.
+    pub fn contact(&self) -> Contact {
+        self.contact.lock().clone()
+    }
+
+    /// Changes what is said of the contact.
+    pub fn set_contact(&self, change: impl FnOnce(&mut Contact)) {
+        change(&mut self.contact.lock());
+    }
+
+    /// All that is known becomes stale: the stream that stood behind it is gone.
+    pub fn mark_stale(&self) {
+        for (_, name) in self.names() {
+            name.set_stale(true);
+        }
+        for cluster in self.clusters.live() {
+            cluster.set_stale(true);
+        }
+    }
+
+    /// Milliseconds since this set was made.
+    pub fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+}
+
+/// For responses to requests whose name stays pending (resolver API 7).
+impl std::fmt::Display for Contact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_connected {
+            return f.write_str("namerd has not answered");
+        }
+        f.write_str("no namerd reachable")?;
+        if let Some(at) = self.lost_at {
+            write!(f, " since {at:.0}")?;
+        }
+        if let Some(error) = &self.last_error {
+            write!(f, ", last error: {error}")?;
+        }
+        Ok(())
+    }
+}
