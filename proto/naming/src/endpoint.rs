@@ -8,8 +8,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointWeight(pub u32);
 
-/// One address of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One address of a cluster. Ordered by address, then weight, then the rest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Where to connect.
     pub addr: SocketAddr,
@@ -23,7 +23,7 @@ pub struct Endpoint {
     pub metadata: Option<Arc<BTreeMap<String, String>>>,
 }
 
-/// The endpoints of a cluster, sorted by address, then weight. Equality leaves [`EndpointSet::at`] out.
+/// The endpoints of a cluster, sorted. Equality leaves [`EndpointSet::at`] out.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointSet {
     endpoints: Vec<Endpoint>,
@@ -101,7 +101,7 @@ impl EndpointSet {
     /// A set of these; exact duplicates (address, weight, metadata) are one.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         let mut endpoints: Vec<Endpoint> = endpoints.into_iter().collect();
-        endpoints.sort_by(|a, b| (a.addr, a.weight).cmp(&(b.addr, b.weight)));
+        endpoints.sort();
         endpoints.dedup();
         Self {
             endpoints,

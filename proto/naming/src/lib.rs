@@ -5,12 +5,15 @@
 //! [`limits`].
 
 mod bound;
+mod cursor;
 mod dtab;
 mod endpoint;
 pub mod limits;
+pub mod metadata;
 mod parse;
 mod path;
 mod prefix;
+mod show;
 mod transformer;
 mod tree;
 

@@ -1,10 +1,10 @@
 //! Prefixes: path patterns whose elements may be `*`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Elem, ParseError, Path};
+use crate::{Elem, ParseError, Path, parse};
 
 /// One element of a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,13 +16,13 @@ pub enum PrefixElem {
 }
 
 /// The left side of a dentry. `/` matches every path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix(Arc<[PrefixElem]>);
 
 impl Prefix {
     /// Reads a prefix (naming 3.1).
-    pub fn parse(_text: &str) -> Result<Self, ParseError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        parse::prefix(text)
     }
 
     /// A prefix of these elements.
@@ -55,9 +55,21 @@ impl Prefix {
     }
 }
 
+impl fmt::Display for PrefixElem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PrefixElem::Any => f.write_char('*'),
+            PrefixElem::Is(elem) => elem.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Prefix {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        unimplemented!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_char('/');
+        }
+        self.0.iter().try_for_each(|e| write!(f, "/{e}"))
     }
 }
 

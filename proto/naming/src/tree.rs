@@ -1,16 +1,19 @@
 //! Name trees.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::{ParseError, Path};
+use crate::show::Exact;
+use crate::{ParseError, Path, parse};
 
 /// A branch's share in a union; finite and not negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weight(f64);
 
 /// One branch of a union.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Weighted<T> {
     /// Its share.
     pub weight: Weight,
@@ -19,7 +22,7 @@ pub struct Weighted<T> {
 }
 
 /// Where a name leads (naming 2).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NameTree<T> {
     /// Go here.
     Leaf(T),
@@ -36,7 +39,7 @@ pub enum NameTree<T> {
 }
 
 /// What evaluating a tree gives (naming 2.2).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Eval<T> {
     /// None, remembering `~`.
     Neg,
@@ -54,7 +57,8 @@ impl Weight {
 
     /// A weight, if the number is finite and not negative.
     pub fn new(value: f64) -> Option<Self> {
-        (value.is_finite() && value >= 0.0).then_some(Self(value))
+        // Adding makes -0.0 the one zero.
+        (value.is_finite() && value >= 0.0).then_some(Self(value + 0.0))
     }
 
     /// The number.
@@ -63,10 +67,18 @@ impl Weight {
     }
 }
 
-/// Two decimals, rounded half up on the shortest decimal form (naming 2.4).
-impl fmt::Display for Weight {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        unimplemented!()
+impl Default for Weight {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+// A weight is never NaN, and there is one zero only: equality is an equivalence and agrees with the bits.
+impl Eq for Weight {}
+
+impl Hash for Weight {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
     }
 }
 
@@ -108,33 +120,127 @@ impl<T: Clone> NameTree<T> {
     /// The simplified tree (naming 2.3). Doing it twice changes nothing.
     #[must_use]
     pub fn simplify(&self) -> NameTree<T> {
-        unimplemented!()
+        match self {
+            NameTree::Alt(trees) => {
+                let mut kept = Vec::with_capacity(trees.len());
+                for tree in trees {
+                    let tree = tree.simplify();
+                    let is_last = matches!(tree, NameTree::Fail);
+                    if !matches!(tree, NameTree::Neg) {
+                        kept.push(tree);
+                    }
+                    if is_last {
+                        break;
+                    }
+                }
+                match kept.len() {
+                    0 => NameTree::Neg,
+                    1 => kept.swap_remove(0),
+                    _ => NameTree::Alt(kept),
+                }
+            }
+            // So that a lone Fail stays one, where a branch among others is dropped.
+            NameTree::Union(branches) if branches.len() == 1 => branches[0].tree.simplify(),
+            NameTree::Union(branches) => {
+                let branches = branches.iter().map(|b| Weighted {
+                    weight: b.weight,
+                    tree: b.tree.simplify(),
+                });
+                let mut kept: Vec<_> = branches
+                    .filter(|b| !matches!(b.tree, NameTree::Neg | NameTree::Fail))
+                    .collect();
+                match kept.len() {
+                    0 => NameTree::Neg,
+                    1 => kept.swap_remove(0).tree,
+                    _ => NameTree::Union(kept),
+                }
+            }
+            other => other.clone(),
+        }
     }
 }
 
 impl<T: Clone + PartialEq> NameTree<T> {
+    /// Whether both simplify to the same (naming 2.5).
+    pub fn is_equivalent(&self, other: &NameTree<T>) -> bool {
+        self == other || self.simplify() == other.simplify()
+    }
+}
+
+impl<T: Clone + Eq + Hash> NameTree<T> {
     /// Evaluates to a set of leaves (naming 2.2).
     pub fn eval(&self) -> Eval<T> {
-        unimplemented!()
+        let mut leaves = Leaves {
+            seen: HashSet::new(),
+            in_order: Vec::new(),
+        };
+        match leaves.collect(self) {
+            Found::Neg => Eval::Neg,
+            Found::Fail => Eval::Fail,
+            Found::Set => Eval::Leaves(leaves.in_order),
+        }
+    }
+}
+
+/// What evaluating a branch found; its leaves are then in [`Leaves`]. A branch that gives none adds none.
+#[derive(PartialEq)]
+enum Found {
+    Neg,
+    Fail,
+    Set,
+}
+
+struct Leaves<'a, T> {
+    seen: HashSet<&'a T>,
+    in_order: Vec<T>,
+}
+
+impl<'a, T: Clone + Eq + Hash> Leaves<'a, T> {
+    fn collect(&mut self, tree: &'a NameTree<T>) -> Found {
+        match tree {
+            NameTree::Leaf(leaf) => {
+                if self.seen.insert(leaf) {
+                    self.in_order.push(leaf.clone());
+                }
+                Found::Set
+            }
+            NameTree::Alt(trees) => {
+                let mut found = trees.iter().map(|tree| self.collect(tree));
+                found.find(|f| *f != Found::Neg).unwrap_or(Found::Neg)
+            }
+            NameTree::Union(branches) => match branches.as_slice() {
+                [lone] => self.collect(&lone.tree),
+                _ => branches.iter().fold(Found::Neg, |found, branch| {
+                    match self.collect(&branch.tree) {
+                        Found::Set => Found::Set,
+                        Found::Neg | Found::Fail => found,
+                    }
+                }),
+            },
+            NameTree::Neg => Found::Neg,
+            NameTree::Fail => Found::Fail,
+            NameTree::Empty => Found::Set,
+        }
     }
 }
 
 impl NameTree<Path> {
     /// Reads a tree (naming 2.1).
-    pub fn parse(_text: &str) -> Result<Self, ParseError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        parse::tree(text)
     }
 
-    /// Canonical text, but weights with as many digits as read back the same double (resolver API 1).
-    pub fn show_exact(&self) -> String {
-        unimplemented!()
+    /// The tree with the residual's elements behind those of every leaf (naming 3.4).
+    #[must_use]
+    pub fn append(&self, residual: &Path) -> Self {
+        self.map(&mut |leaf| leaf.concat(residual))
     }
 }
 
-/// Canonical text (naming 2.4); weights are rounded to two decimals.
-impl<T: fmt::Display> fmt::Display for NameTree<T> {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        unimplemented!()
+impl<T: fmt::Display> NameTree<T> {
+    /// Canonical text, but weights with as many digits as read back the same double (resolver API 1).
+    pub fn show_exact(&self) -> String {
+        Exact(self).to_string()
     }
 }
 
