@@ -3,9 +3,10 @@
 //! Readers never wait for writers, and a slow reader skips values instead of queueing them. Who wants to hear of changes
 //! registers a [`Listener`] with a token; it must do next to nothing (mark something, wake a task).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -37,6 +38,7 @@ pub struct Cell<T> {
     version: AtomicU64,
     writing: Mutex<()>,
     subs: Arc<Subs>,
+    keeps: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ impl<T> Cell<T> {
             version: AtomicU64::new(1),
             writing: Mutex::new(()),
             subs: Arc::default(),
+            keeps: OnceLock::new(),
         })
     }
 
@@ -86,6 +89,12 @@ impl<T> Cell<T> {
         };
         self.subs.notify_all();
         version
+    }
+
+    /// Keeps `writer` alive as long as this cell: who holds a computed cell need hold nothing else for it to go on
+    /// being fed. The writer holds the cell weakly. Only the first call counts.
+    pub fn keep(&self, writer: Arc<dyn Any + Send + Sync>) {
+        let _first_one_stays = self.keeps.set(writer);
     }
 
     /// How many listen now.

@@ -1,0 +1,463 @@
+//! What is known of the cluster now, and which cells depend on it. One writer at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use foldhash::{HashMap, HashSet};
+use tokio::time::Instant;
+
+use super::intern::Interner;
+use super::merge::{self, Facts, Merged, Part, Question};
+use super::model::{Content, Kind, Meta, Object, ObjectName, Service, Slice};
+use super::views::Views;
+use super::{NamedPort, Policy, PortRef};
+use crate::store::Cell;
+
+/// The model behind its lock.
+pub(super) struct State {
+    policy: Policy,
+    objects: [HashMap<ObjectName, Stored>; 3],
+    synced: [bool; 3],
+    entries: HashMap<ObjectName, Entry>,
+    /// When held endpoints go, by service.
+    holds: BTreeSet<(Instant, ObjectName)>,
+    /// Services whose answers may have changed since the last publication.
+    dirty: HashSet<ObjectName>,
+    names: Weak<Cell<Arc<[NamedPort]>>>,
+    nodes_of: HashMap<IpAddr, Weak<Cell<Option<Arc<str>>>>>,
+    interner: Interner,
+    /// Lookups that may be remembered before dead ones are looked for.
+    sweep_at: usize,
+    lookups: usize,
+}
+
+struct Stored {
+    uid: Arc<str>,
+    rv: u64,
+    /// The last good one.
+    content: Option<Content>,
+    /// What came last could not be read.
+    stale: bool,
+}
+
+/// One service: its slices and who asks for it. Exists also for names that only have been asked for.
+#[derive(Default)]
+struct Entry {
+    slices: BTreeMap<Arc<str>, (u64, Arc<Slice>)>,
+    held: Vec<(u64, Slice)>,
+    hold: Option<Hold>,
+    /// The newest resource version of a slice event, deletions included.
+    newest: u64,
+    views: Vec<Weak<Views>>,
+}
+
+#[derive(Clone, Copy)]
+struct Hold {
+    first: Instant,
+    until: Instant,
+}
+
+impl State {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            objects: Default::default(),
+            synced: [false; 3],
+            entries: HashMap::default(),
+            holds: BTreeSet::new(),
+            dirty: HashSet::default(),
+            names: Weak::new(),
+            nodes_of: HashMap::default(),
+            interner: Interner::default(),
+            sweep_at: 1024,
+            lookups: 0,
+        }
+    }
+
+    // --- writing
+
+    /// Puts one object (K8S-119). `now`: removals from slices are held from then; `None`: they count at once.
+    pub(super) fn put(&mut self, object: Object, now: Option<Instant>) {
+        let Object { mut meta, content } = object;
+        self.interner.name(&mut meta.name);
+        let objects = &mut self.objects[meta.kind.index()];
+        let old = objects.get(&meta.name);
+        if old.is_some_and(|old| old.is_newer_than(&meta)) {
+            return;
+        }
+        let old_content = old.and_then(|o| o.content.clone());
+        let stale = content.is_none();
+        let content = content.map(|c| self.interner.content(c));
+        let stored = Stored {
+            uid: meta.uid,
+            rv: meta.rv,
+            content: content.clone().or_else(|| old_content.clone()),
+            stale,
+        };
+        objects.insert(meta.name.clone(), stored);
+        if let Some(content) = content {
+            self.changed(&meta.name, meta.rv, old_content, Some(content), now);
+        }
+    }
+
+    /// Takes one object away. The deletion of another incarnation than the stored one comes too late and is ignored.
+    pub(super) fn delete(&mut self, meta: &Meta, now: Option<Instant>) {
+        let objects = &mut self.objects[meta.kind.index()];
+        let known = objects.get(&meta.name);
+        if known.is_none_or(|old| old.is_other_than(&meta.uid)) {
+            return;
+        }
+        if let Some(old) = objects.remove(&meta.name) {
+            self.changed(&meta.name, meta.rv, old.content, None, now);
+        }
+    }
+
+    /// Makes `objects` all there is of a kind (K8S-111, K8S-112). `rewound`: resource versions have gone back and it is
+    /// so (K8S-118), older objects replace newer ones.
+    pub(super) fn replace(&mut self, kind: Kind, objects: Vec<Object>, rewound: bool) {
+        let listed: HashSet<ObjectName> = objects.iter().map(|o| o.meta.name.clone()).collect();
+        let known = self.objects[kind.index()].keys();
+        let gone: Vec<ObjectName> = known.filter(|n| !listed.contains(*n)).cloned().collect();
+        if rewound {
+            let forget = |old: &mut Stored| old.rv = 0;
+            self.objects[kind.index()].values_mut().for_each(forget);
+        }
+        for name in gone {
+            if let Some(old) = self.objects[kind.index()].remove(&name) {
+                self.changed(&name, old.rv, old.content, None, None);
+            }
+        }
+        for object in objects {
+            self.put(object, None);
+        }
+        self.interner.sweep();
+    }
+
+    /// All names of this kind are known from now on.
+    pub(super) fn synced(&mut self, kind: Kind) {
+        if !std::mem::replace(&mut self.synced[kind.index()], true) {
+            let watched = self.entries.iter().filter(|(_, e)| !e.views.is_empty());
+            let watched: Vec<_> = watched.map(|(name, _)| name.clone()).collect();
+            self.dirty.extend(watched);
+        }
+    }
+
+    fn changed(
+        &mut self,
+        name: &ObjectName,
+        rv: u64,
+        old: Option<Content>,
+        new: Option<Content>,
+        now: Option<Instant>,
+    ) {
+        let as_slice = |content| match content {
+            Some(Content::Slice(slice)) => Some(slice),
+            _ => None,
+        };
+        match old.as_ref().or(new.as_ref()) {
+            Some(Content::Slice(_)) => {
+                self.slice_changed(name, rv, as_slice(old), as_slice(new), now);
+            }
+            Some(Content::Service(_)) if old != new => {
+                self.dirty.insert(name.clone());
+            }
+            Some(Content::Service(_) | Content::Node(_)) | None => {}
+        }
+    }
+
+    fn slice_changed(
+        &mut self,
+        name: &ObjectName,
+        rv: u64,
+        old: Option<Arc<Slice>>,
+        new: Option<Arc<Slice>>,
+        now: Option<Instant>,
+    ) {
+        let same = old == new;
+        let service_of = |slice: &Option<Arc<Slice>>| {
+            let service = slice.as_ref()?.service.clone()?;
+            Some(ObjectName::new(Arc::clone(&name.namespace), service))
+        };
+        let (from, to) = (service_of(&old), service_of(&new));
+        if let (Some(from), Some(old)) = (&from, &old)
+            && !same
+        {
+            let stays = new.as_ref().filter(|_| from.eq_some(to.as_ref()));
+            let entry = self.entries.entry(from.clone()).or_default();
+            entry.newest = entry.newest.max(rv);
+            if stays.is_none() {
+                entry.slices.remove(&name.name);
+            }
+            let left = now.and_then(|now| Some((now, left_behind(old, stays.map(|s| &**s))?)));
+            if let Some((now, left)) = left {
+                entry.held.push((rv, left));
+                self.hold(from.clone(), now);
+            }
+            self.dirty.insert(from.clone());
+        }
+        if let (Some(to), Some(new)) = (to, new) {
+            self.feed_nodes_of(&new);
+            let entry = self.entries.entry(to.clone()).or_default();
+            entry.newest = entry.newest.max(rv);
+            entry.slices.insert(Arc::clone(&name.name), (rv, new));
+            if !same {
+                self.dirty.insert(to);
+            }
+        }
+    }
+
+    // --- the settle window (K8S-89)
+
+    fn hold(&mut self, service: ObjectName, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&service) else {
+            return;
+        };
+        let before = entry.hold;
+        let first = before.map_or(now, |h| h.first);
+        let until = (now + self.policy.settle).min(first + self.policy.settle_max);
+        entry.hold = Some(Hold { first, until });
+        if let Some(before) = before {
+            self.holds.remove(&(before.until, service.clone()));
+        }
+        self.holds.insert((until, service));
+    }
+
+    /// Lets go of what has been held long enough; gives the time of the next one.
+    pub(super) fn release(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((until, service)) = self.holds.pop_first() {
+            if until > now {
+                self.holds.insert((until, service));
+                return Some(until);
+            }
+            if let Some(entry) = self.entries.get_mut(&service) {
+                entry.held.clear();
+                entry.hold = None;
+            }
+            self.dirty.insert(service);
+        }
+        None
+    }
+
+    // --- publication
+
+    /// Feeds the cells of all services that have changed, each once.
+    pub(super) fn publish(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        for service in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.entries.get_mut(&service) else {
+                continue;
+            };
+            entry.views.retain(|views| views.strong_count() > 0);
+            if entry.is_empty() {
+                self.entries.remove(&service);
+                continue;
+            }
+            for views in &self.entries[&service].views {
+                if let Some(views) = views.upgrade() {
+                    views.refresh(&self.merge(&views));
+                }
+            }
+        }
+        if let Some(names) = self.names.upgrade() {
+            names.set(self.list_names());
+        }
+    }
+
+    /// The present answer to a lookup.
+    pub(super) fn merge(&self, views: &Views) -> Merged<'_> {
+        let entry = self.entries.get(&views.service);
+        let slices = entry.into_iter().flat_map(|e| {
+            let part = |rv: &u64, slice, held| Part {
+                slice,
+                rv: *rv,
+                held,
+            };
+            let slices = e.slices.values();
+            let shown = slices.map(move |(rv, slice)| part(rv, slice, false));
+            shown.chain(e.held.iter().map(move |(rv, slice)| part(rv, slice, true)))
+        });
+        let facts = Facts {
+            slices_known: self.synced[Kind::Slices.index()],
+            services_known: self.synced[Kind::Services.index()],
+            service: self.service(&views.service),
+            parts: slices.collect(),
+            at: entry.map_or(0, |e| e.newest),
+        };
+        let question = Question {
+            port: &views.port,
+            label: views.label.as_ref().map(|(k, v)| (&**k, &**v)),
+            family: self.policy.family,
+            draining: self.policy.terminating_fallback,
+        };
+        merge::merge(&question, &facts)
+    }
+
+    // --- reading
+
+    /// The shared views of a lookup.
+    pub(super) fn views(
+        &mut self,
+        service: ObjectName,
+        port: PortRef,
+        label: Option<(Arc<str>, Arc<str>)>,
+    ) -> Arc<Views> {
+        let entry = self.entries.entry(service.clone()).or_default();
+        let mut known = entry.views.iter().filter_map(Weak::upgrade);
+        if let Some(views) = known.find(|v| v.port == port && v.label == label) {
+            return views;
+        }
+        let views = Views::new(service, port, label);
+        entry.views.push(Arc::downgrade(&views));
+        self.lookups += 1;
+        if self.lookups >= self.sweep_at {
+            self.sweep();
+        }
+        views
+    }
+
+    /// Forgets lookups that nobody holds any more (K8S-144).
+    fn sweep(&mut self) {
+        self.lookups = 0;
+        self.entries.retain(|_, entry| {
+            entry.views.retain(|views| views.strong_count() > 0);
+            self.lookups += entry.views.len();
+            !entry.is_empty()
+        });
+        self.nodes_of.retain(|_, cell| cell.strong_count() > 0);
+        self.sweep_at = (2 * self.lookups).max(1024);
+    }
+
+    /// How many objects of a kind there are, and how many of them show an older content than the last one.
+    pub(super) fn count(&self, kind: Kind) -> (usize, usize) {
+        let objects = &self.objects[kind.index()];
+        (objects.len(), objects.values().filter(|o| o.stale).count())
+    }
+
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.entries.len(), self.interner.len())
+    }
+
+    /// The zone of a node.
+    pub(super) fn zone(&self, node: &str) -> Option<Arc<str>> {
+        let name = ObjectName::new("", node);
+        match &self.objects[Kind::Nodes.index()].get(&name)?.content {
+            Some(Content::Node(node)) => node.zone.clone(),
+            _ => None,
+        }
+    }
+
+    /// Lists the names that lookups can find, sorted; kept up to date while it is held.
+    pub(super) fn names(&mut self) -> Arc<Cell<Arc<[NamedPort]>>> {
+        self.names.upgrade().unwrap_or_else(|| {
+            let cell = Cell::new(self.list_names());
+            self.names = Arc::downgrade(&cell);
+            cell
+        })
+    }
+
+    /// The node of the endpoint with this address.
+    pub(super) fn node_of(&mut self, ip: IpAddr) -> Arc<Cell<Option<Arc<str>>>> {
+        if let Some(cell) = self.nodes_of.get(&ip).and_then(Weak::upgrade) {
+            return cell;
+        }
+        let mut slices = self.entries.values().flat_map(|e| e.slices.values());
+        let cell = Cell::new(slices.find_map(|(_, slice)| slice.node_of(ip)));
+        self.nodes_of.insert(ip, Arc::downgrade(&cell));
+        cell
+    }
+
+    fn feed_nodes_of(&self, slice: &Slice) {
+        if self.nodes_of.is_empty() {
+            return;
+        }
+        for endpoint in slice.endpoints.iter().filter(|e| e.node.is_some()) {
+            if let Some(cell) = self.nodes_of.get(&endpoint.ip).and_then(Weak::upgrade) {
+                cell.set(endpoint.node.clone());
+            }
+        }
+    }
+
+    fn service(&self, name: &ObjectName) -> Option<&Service> {
+        match &self.objects[Kind::Services.index()].get(name)?.content {
+            Some(Content::Service(service)) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// Named ports by name, unnamed ones by number (K8S-25).
+    fn list_names(&self) -> Arc<[NamedPort]> {
+        let named = |name: &ObjectName, port| NamedPort {
+            namespace: Arc::clone(&name.namespace),
+            service: Arc::clone(&name.name),
+            port,
+        };
+        let mut names = BTreeSet::new();
+        for (service, entry) in &self.entries {
+            if self.service(service).is_some_and(|s| s.external_name) {
+                continue;
+            }
+            let slices = entry.slices.values().filter(|(_, s)| s.family.is_some());
+            let ports = slices.flat_map(|(_, slice)| slice.ports.iter());
+            for port in ports.filter(|p| !p.name.is_empty() && p.number.is_some()) {
+                names.insert(named(service, PortRef::Name(Arc::clone(&port.name))));
+            }
+        }
+        for (name, stored) in &self.objects[Kind::Services.index()] {
+            if let Some(Content::Service(service)) = &stored.content {
+                let unnamed = service.ports.iter().filter(|p| p.name.is_empty());
+                for port in unnamed.filter(|_| !service.external_name) {
+                    names.insert(named(name, PortRef::Number(port.number)));
+                }
+            }
+        }
+        names.into_iter().collect()
+    }
+}
+
+/// What has left a slice and must be held: usable endpoints that `stays` does not name.
+fn left_behind(old: &Slice, stays: Option<&Slice>) -> Option<Slice> {
+    let stays = stays.map_or(&[][..], |s| &s.endpoints);
+    let gone = |ip: &IpAddr| stays.binary_search_by_key(ip, |e| e.ip).is_err();
+    let endpoints = old.endpoints.iter();
+    let left: Box<[_]> = endpoints
+        .filter(|e| e.is_usable() && gone(&e.ip))
+        .cloned()
+        .collect();
+    (!left.is_empty()).then(|| Slice {
+        endpoints: left,
+        ..old.clone()
+    })
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.slices.is_empty() && self.held.is_empty() && self.views.is_empty()
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// K8S-119: only versions of one incarnation can be compared.
+    fn is_newer_than(&self, meta: &Meta) -> bool {
+        !self.is_other_than(&meta.uid) && meta.rv != 0 && self.rv > meta.rv
+    }
+
+    fn is_other_than(&self, uid: &str) -> bool {
+        !self.uid.is_empty() && !uid.is_empty() && *self.uid != *uid
+    }
+}
+
+// === impl ObjectName ===
+
+impl ObjectName {
+    fn eq_some(&self, other: Option<&Self>) -> bool {
+        other == Some(self)
+    }
+}
