@@ -1,1 +1,280 @@
-//! To be written.
+//! The configuration file: what it says, checked, with every default filled in (control plane 3).
+//!
+//! In comes the text of the file, out goes a [`Config`] that needs no further checks, or every mistake at once. Environment
+//! variables are read here and nowhere else. Nothing is opened or contacted, except that directories which the file names
+//! must exist.
+
+mod check;
+mod effective;
+mod namers;
+mod servers;
+mod storage;
+mod telemetry;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use l5d_config::{Mistake, Mistakes, Reader, Scalars};
+use l5d_naming::{Dtab, Path, TransformerSpec};
+use regex::Regex;
+
+/// Everything that namerd was told, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The admin server.
+    pub admin: Admin,
+    /// Where dtabs live.
+    pub storage: Storage,
+    /// Service discovery, in order.
+    pub namers: Vec<Namer>,
+    /// Servers, in order; at least one.
+    pub interfaces: Vec<Interface>,
+    /// Further paths at which the admin server serves Prometheus metrics.
+    pub prometheus_paths: Vec<String>,
+}
+
+/// The admin server.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub server: Server,
+    /// Longest time from a stop request to the process's exit.
+    pub shutdown_grace: Duration,
+    /// Which of its paths are served.
+    pub security: Security,
+}
+
+/// Which admin paths are served (control plane 3.3).
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// Pages for people.
+    pub ui: bool,
+    /// What changes the process.
+    pub control: bool,
+    /// Everything else.
+    pub diagnostics: bool,
+    /// Served although their category is off.
+    pub whitelist: Vec<Regex>,
+    /// Never served.
+    pub blacklist: Vec<Regex>,
+}
+
+/// Where a server listens, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The address; port 0 asks the system for one.
+    pub addr: SocketAddr,
+    /// Options of its sockets.
+    pub socket: SocketOptions,
+}
+
+/// Options of a server's sockets (control plane 3.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Small writes are sent at once.
+    pub no_delay: bool,
+    /// A port in time-wait can be taken.
+    pub reuse_addr: bool,
+    /// Another process may listen on the same port.
+    pub reuse_port: bool,
+    /// The system probes idle connections.
+    pub keep_alive: bool,
+    /// Connections waiting to be accepted; `None`: the system's default.
+    pub backlog: Option<u32>,
+}
+
+/// The dtab store.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// `io.l5d.inMemory` with these namespaces.
+    InMemory(Vec<(String, Dtab)>),
+}
+
+/// One namer.
+#[derive(Clone, Debug)]
+pub struct Namer {
+    /// It answers under `/#` and this; never empty.
+    pub prefix: Path,
+    /// Applied to its answers, in order.
+    pub transformers: Vec<TransformerSpec>,
+    /// What it is.
+    pub kind: NamerKind,
+}
+
+/// What a namer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamerKind {
+    /// `io.l5d.fs`: files of this directory.
+    Fs(PathBuf),
+    /// `io.l5d.k8s`.
+    K8s(K8sNamer),
+    /// `io.l5d.k8s.ns`: the Kubernetes namespace of this process, from an environment variable.
+    K8sNs(K8sNamer, String),
+    /// `io.l5d.rewrite`.
+    Rewrite {
+        /// What the path must look like.
+        pattern: String,
+        /// What becomes of it.
+        name: String,
+    },
+}
+
+/// What Kubernetes namers have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct K8sNamer {
+    /// Which API server.
+    pub api: ApiServer,
+    /// The label whose value is a further path element.
+    pub label_selector: Option<String>,
+    /// How that API server is watched; equal for all namers of one server.
+    pub watch: WatchOptions,
+}
+
+/// A Kubernetes API server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ApiServer {
+    /// The one of the cluster this process runs in, with its service account.
+    InCluster,
+    /// Plain HTTP to this host and port, such as a `kubectl proxy`.
+    Plain(String, u16),
+}
+
+/// How an API server is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// Kubernetes namespaces to watch; `None`: the whole cluster (K8S-81).
+    pub namespaces: Option<Vec<String>>,
+    /// Longest random wait before the first lists (K8S-116).
+    pub startup_jitter: Duration,
+    /// When a first list that has not come is complained about (K8S-129).
+    pub sync_timeout: Duration,
+}
+
+/// One server that answers names.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// What it speaks.
+    pub kind: InterfaceKind,
+    /// Where it listens.
+    pub server: Server,
+}
+
+/// What an interface speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// `io.l5d.mesh`: gRPC, with the resolver API.
+    Mesh,
+    /// `io.l5d.httpController`.
+    HttpController,
+}
+
+/// Where environment variables come from.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Reads and checks a configuration. `name` is what mistakes call the file. Also gives warnings.
+    pub fn read(name: &str, text: &str, env: Env<'_>) -> Result<(Self, Vec<Mistake>), Mistakes> {
+        let reader = Reader::open(name, text, Scalars::Strict)?;
+        let config = reader.top().map(|top| {
+            let (interfaces, conflicts) = servers::interfaces(&top);
+            let (admin, admin_claim) = servers::admin(&top);
+            let config = Config {
+                storage: storage::read(&top),
+                namers: namers::read(&top, env),
+                prometheus_paths: telemetry::read(&top),
+                admin,
+                interfaces,
+            };
+            check::server_conflicts(&reader, &conflicts, &admin_claim);
+            config
+        });
+        reader.finish(config)
+    }
+
+    /// What is in force, defaults included, secrets left out: for the log and `/config.json`.
+    pub fn effective(&self) -> serde_json::Value {
+        effective::config(self)
+    }
+}
+
+impl NamerKind {
+    /// The configuration's kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NamerKind::Fs(_) => "io.l5d.fs",
+            NamerKind::K8s(_) => "io.l5d.k8s",
+            NamerKind::K8sNs(..) => "io.l5d.k8s.ns",
+            NamerKind::Rewrite { .. } => "io.l5d.rewrite",
+        }
+    }
+
+    /// The Kubernetes part, if it has one.
+    pub fn k8s(&self) -> Option<&K8sNamer> {
+        match self {
+            NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) => Some(k8s),
+            NamerKind::Fs(_) | NamerKind::Rewrite { .. } => None,
+        }
+    }
+}
+
+impl InterfaceKind {
+    /// The configuration's kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            InterfaceKind::Mesh => "io.l5d.mesh",
+            InterfaceKind::HttpController => "io.l5d.httpController",
+        }
+    }
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            no_delay: true,
+            reuse_addr: true,
+            reuse_port: false,
+            keep_alive: false,
+            backlog: None,
+        }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            ui: true,
+            control: true,
+            diagnostics: true,
+            whitelist: Vec::new(),
+            blacklist: Vec::new(),
+        }
+    }
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self {
+            namespaces: None,
+            startup_jitter: Duration::from_secs(2),
+            sync_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl fmt::Display for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiServer::InCluster => f.write_str("in-cluster"),
+            ApiServer::Plain(host, port) => write!(f, "http://{host}:{port}"),
+        }
+    }
+}
+
+/// A list of warnings, shared by those who show them.
+pub type Warnings = Arc<[Mistake]>;

@@ -1,0 +1,149 @@
+//! What is in force, as JSON with the keys of the file.
+
+use l5d_naming::TransformerSpec;
+use serde_json::{Map, Value, json};
+
+use super::{Config, K8sNamer, Namer, NamerKind, Security, Server, Storage};
+
+pub(super) fn config(config: &Config) -> Value {
+    let mut admin = server(&config.admin.server);
+    admin.insert(
+        "shutdownGraceMs".into(),
+        millis(config.admin.shutdown_grace),
+    );
+    admin.insert("security".into(), security(&config.admin.security));
+    let interfaces: Vec<Value> = config
+        .interfaces
+        .iter()
+        .map(|interface| {
+            let mut map = kind(interface.kind.name());
+            map.extend(server(&interface.server));
+            Value::Object(map)
+        })
+        .collect();
+    let prometheus = json!({"kind": "io.l5d.prometheus"});
+    let more = config
+        .prometheus_paths
+        .iter()
+        .map(|path| json!({"kind": "io.l5d.prometheus", "path": path}));
+    json!({
+        "admin": admin,
+        "storage": storage(&config.storage),
+        "namers": config.namers.iter().map(namer).collect::<Vec<_>>(),
+        "interfaces": interfaces,
+        "telemetry": std::iter::once(prometheus).chain(more).collect::<Vec<_>>(),
+    })
+}
+
+fn kind(kind: &str) -> Map<String, Value> {
+    Map::from_iter([("kind".to_owned(), kind.into())])
+}
+
+fn millis(duration: std::time::Duration) -> Value {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .into()
+}
+
+fn server(server: &Server) -> Map<String, Value> {
+    let mut socket = json!({
+        "noDelay": server.socket.no_delay,
+        "reuseAddr": server.socket.reuse_addr,
+        "reusePort": server.socket.reuse_port,
+        "keepAlive": server.socket.keep_alive,
+    });
+    if let Some(backlog) = server.socket.backlog {
+        socket["backlog"] = backlog.into();
+    }
+    Map::from_iter([
+        ("ip".to_owned(), server.addr.ip().to_string().into()),
+        ("port".to_owned(), server.addr.port().into()),
+        ("socketOptions".to_owned(), socket),
+    ])
+}
+
+fn security(security: &Security) -> Value {
+    let texts = |regexes: &[regex::Regex]| -> Vec<String> {
+        let bare = |r: &regex::Regex| {
+            let text = r.as_str();
+            let inner = text.strip_prefix("^(?:").and_then(|t| t.strip_suffix(")$"));
+            inner.unwrap_or(text).to_owned()
+        };
+        regexes.iter().map(bare).collect()
+    };
+    json!({
+        "uiEnabled": security.ui,
+        "controlEnabled": security.control,
+        "diagnosticsEnabled": security.diagnostics,
+        "pathWhitelist": texts(&security.whitelist),
+        "pathBlacklist": texts(&security.blacklist),
+    })
+}
+
+fn storage(storage: &Storage) -> Value {
+    let Storage::InMemory(namespaces) = storage;
+    let namespaces: Map<String, Value> = namespaces
+        .iter()
+        .map(|(name, dtab)| (name.clone(), dtab.show_exact().into()))
+        .collect();
+    json!({"kind": "io.l5d.inMemory", "namespaces": namespaces})
+}
+
+fn namer(namer: &Namer) -> Value {
+    let mut map = kind(namer.kind.name());
+    map.insert("prefix".to_owned(), namer.prefix.to_string().into());
+    match &namer.kind {
+        NamerKind::Fs(dir) => {
+            map.insert("rootDir".to_owned(), dir.display().to_string().into());
+        }
+        NamerKind::K8s(namer) => k8s(namer, &mut map),
+        NamerKind::K8sNs(namer, namespace) => {
+            k8s(namer, &mut map);
+            map.insert("namespace".to_owned(), namespace.clone().into());
+        }
+        NamerKind::Rewrite { pattern, name } => {
+            map.insert("pattern".to_owned(), pattern.clone().into());
+            map.insert("name".to_owned(), name.clone().into());
+        }
+    }
+    let transformers: Vec<Value> = namer.transformers.iter().map(transformer).collect();
+    map.insert("transformers".to_owned(), transformers.into());
+    Value::Object(map)
+}
+
+fn k8s(namer: &K8sNamer, map: &mut Map<String, Value>) {
+    map.insert("api".to_owned(), namer.api.to_string().into());
+    if let Some(label) = &namer.label_selector {
+        map.insert("labelSelector".to_owned(), label.clone().into());
+    }
+    if let Some(namespaces) = &namer.watch.namespaces {
+        map.insert("namespaces".to_owned(), namespaces.clone().into());
+    }
+    map.insert(
+        "startupJitter".to_owned(),
+        millis(namer.watch.startup_jitter),
+    );
+    map.insert("syncTimeout".to_owned(), millis(namer.watch.sync_timeout));
+}
+
+fn transformer(spec: &TransformerSpec) -> Value {
+    let mut map = kind(&spec.kind);
+    let texts = [
+        ("prefix", &spec.prefix),
+        ("namespace", &spec.namespace),
+        ("service", &spec.service),
+        ("port", &spec.port),
+        ("host", &spec.host),
+        ("path", &spec.path),
+        ("netmask", &spec.netmask),
+    ];
+    for (key, text) in texts {
+        if !text.is_empty() {
+            map.insert(key.to_owned(), text.clone().into());
+        }
+    }
+    if spec.host_network {
+        map.insert("hostNetwork".to_owned(), true.into());
+    }
+    Value::Object(map)
+}

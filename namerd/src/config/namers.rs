@@ -1,0 +1,212 @@
+//! `namers` (control plane 3.4, naming 5.1 and 5.3, Kubernetes 2.1 and 2.2).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use l5d_config::{Kinds, Section, Spot, transformers};
+use l5d_naming::{Path, TransformerSpec};
+
+use super::{ApiServer, Env, K8sNamer, Namer, NamerKind, WatchOptions, check};
+
+const NAMERS: Kinds = Kinds {
+    what: "namer",
+    known: &["io.l5d.fs", "io.l5d.k8s", "io.l5d.k8s.ns", "io.l5d.rewrite"],
+    others: &[
+        ("io.l5d.consul", "is not supported yet"),
+        ("io.l5d.dnssrv", "is not supported yet"),
+        ("io.l5d.k8s.external", "is not supported yet"),
+        ("io.l5d.k8s.istio", REFUSED),
+        ("io.l5d.marathon", REFUSED),
+        ("io.l5d.serversets", REFUSED),
+        ("io.l5d.zkLeader", REFUSED),
+        ("io.l5d.curator", REFUSED),
+    ],
+};
+
+const REFUSED: &str =
+    "is not supported and will not be: move the service to a source that namerd has";
+
+/// A namer as read, with the places that later checks need.
+struct Read {
+    namer: Namer,
+    prefix_spot: Spot,
+    spot: Spot,
+}
+
+pub(super) fn read(top: &Section<'_>, env: Env<'_>) -> Vec<Namer> {
+    let sections = top.key("namers").sections().unwrap_or_default();
+    let read: Vec<Read> = sections
+        .into_iter()
+        .filter_map(|section| namer(section, env))
+        .collect();
+    let prefixes: Vec<_> = read
+        .iter()
+        .map(|r| (r.namer.prefix.clone(), r.prefix_spot))
+        .collect();
+    check::prefixes(top.reader(), &prefixes);
+    same_watch_options(top, &read);
+    daemonsets_have_an_api(top, &read);
+    directories_exist(top, &read);
+    read.into_iter().map(|r| r.namer).collect()
+}
+
+fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
+    let kind_name = section.kind(&NAMERS)?;
+    let (prefix, prefix_spot) = prefix(&section, kind_name);
+    let transformers = transformers(section.key("transformers"));
+    // None of these kinds is experimental; saying so is harmless.
+    section.key("experimental").boolean();
+    let kind = match kind_name {
+        "io.l5d.fs" => NamerKind::Fs(PathBuf::from(
+            section.need("rootDir").string().unwrap_or_default(),
+        )),
+        "io.l5d.k8s" => NamerKind::K8s(k8s(&section, env)),
+        "io.l5d.k8s.ns" => {
+            let namespace = own_namespace(&section, env);
+            NamerKind::K8sNs(k8s(&section, env), namespace)
+        }
+        _ => NamerKind::Rewrite {
+            pattern: section.need("pattern").string().unwrap_or_default(),
+            name: section.need("name").string().unwrap_or_default(),
+        },
+    };
+    Some(Read {
+        namer: Namer {
+            prefix,
+            transformers,
+            kind,
+        },
+        prefix_spot,
+        spot: section.spot(),
+    })
+}
+
+/// The prefix, `/KIND` by default; rewriting namers have no default.
+fn prefix(section: &Section<'_>, kind: &str) -> (Path, Spot) {
+    let field = if kind == "io.l5d.rewrite" {
+        section.need("prefix")
+    } else {
+        section.key("prefix")
+    };
+    let spot = if field.is_present() {
+        field.spot()
+    } else {
+        Spot::at(section.spot().start)
+    };
+    let default = || Path::parse(&format!("/{kind}")).expect("a kind is a path element");
+    (field.path().unwrap_or_else(default), spot)
+}
+
+fn k8s(section: &Section<'_>, env: Env<'_>) -> K8sNamer {
+    let default = WatchOptions::default();
+    let host = section.key("host").string();
+    let port = section.key("port").integer(1..=65_535);
+    let port = port.and_then(|p| u16::try_from(p).ok());
+    let is_in_pod = env("KUBERNETES_SERVICE_HOST").is_some();
+    let api = match (host, port) {
+        (None, None) if is_in_pod => ApiServer::InCluster,
+        (host, port) => ApiServer::Plain(
+            host.unwrap_or_else(|| "localhost".to_owned()),
+            port.unwrap_or(8001),
+        ),
+    };
+    section.not_yet("podCIDRFallback");
+    let millis = |key, default: Duration| {
+        let ms = section.key(key).integer(0..=600_000);
+        ms.map_or(default, |ms| Duration::from_millis(ms.unsigned_abs()))
+    };
+    K8sNamer {
+        api,
+        label_selector: section.key("labelSelector").string(),
+        watch: WatchOptions {
+            namespaces: namespaces(section),
+            startup_jitter: millis("startupJitter", default.startup_jitter),
+            sync_timeout: millis("syncTimeout", default.sync_timeout),
+        },
+    }
+}
+
+/// The Kubernetes namespaces to watch (K8S-81); an empty list would watch nothing.
+fn namespaces(section: &Section<'_>) -> Option<Vec<String>> {
+    let field = section.key("namespaces");
+    let (spot, name) = (field.spot(), field.name().to_owned());
+    let namespaces = field.strings();
+    if namespaces.as_ref().is_some_and(Vec::is_empty) {
+        let message = format!("{name} must not be empty; leave it out to watch the whole cluster");
+        section.reader().mistake(spot, message, None);
+    }
+    namespaces
+}
+
+/// The namespace that `io.l5d.k8s.ns` is about.
+fn own_namespace(section: &Section<'_>, env: Env<'_>) -> String {
+    let field = section.key("envVar");
+    let spot = if field.is_present() {
+        field.spot()
+    } else {
+        Spot::at(section.spot().start)
+    };
+    let variable = field.string().unwrap_or_else(|| "POD_NAMESPACE".to_owned());
+    match env(&variable).filter(|value| !value.is_empty()) {
+        Some(namespace) => namespace,
+        None => {
+            let message = format!(
+                "the environment variable {variable}, which {} takes its Kubernetes namespace from, is not set",
+                section.name()
+            );
+            let help =
+                "set it to metadata.namespace by the downward API, or name another one in `envVar`";
+            section
+                .reader()
+                .mistake(spot, message, Some(help.to_owned()));
+            String::new()
+        }
+    }
+}
+
+/// Namers of one API server share its watches, so they must agree on how it is watched.
+fn same_watch_options(top: &Section<'_>, read: &[Read]) {
+    let k8s: Vec<(&K8sNamer, Spot)> = read
+        .iter()
+        .filter_map(|r| r.namer.kind.k8s().map(|k| (k, r.spot)))
+        .collect();
+    for (i, (namer, spot)) in k8s.iter().enumerate() {
+        let other = k8s[..i].iter().find(|(other, _)| other.api == namer.api);
+        if other.is_some_and(|(other, _)| other.watch != namer.watch) {
+            let message = format!(
+                "namers of the same API server ({}) must have the same namespaces, startupJitter and syncTimeout: \
+                 they share its watches",
+                namer.api
+            );
+            top.reader().mistake(*spot, message, None);
+        }
+    }
+}
+
+fn daemonsets_have_an_api(top: &Section<'_>, read: &[Read]) {
+    let is_daemonset = |spec: &TransformerSpec| spec.kind == "io.l5d.k8s.daemonset";
+    if read.iter().any(|r| r.namer.kind.k8s().is_some()) {
+        return;
+    }
+    for r in read
+        .iter()
+        .filter(|r| r.namer.transformers.iter().any(is_daemonset))
+    {
+        let message = "a daemonset transformer needs the Kubernetes API, but no namer of kind io.l5d.k8s says where it is";
+        top.reader().mistake(r.spot, message, None);
+    }
+}
+
+fn directories_exist(top: &Section<'_>, read: &[Read]) {
+    if !top.reader().is_good() {
+        return;
+    }
+    for r in read {
+        if let NamerKind::Fs(dir) = &r.namer.kind
+            && !dir.is_dir()
+        {
+            let message = format!("rootDir {} is not an existing directory", dir.display());
+            top.reader().mistake(r.spot, message, None);
+        }
+    }
+}

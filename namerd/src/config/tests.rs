@@ -1,0 +1,316 @@
+//! Whole files in, configurations or mistakes out.
+
+use super::*;
+
+fn read(text: &str) -> Result<(Config, Vec<Mistake>), Mistakes> {
+    Config::read("namerd.yml", text, &|name| {
+        (name == "POD_NAMESPACE").then(|| "prod".to_owned())
+    })
+}
+
+fn good(text: &str) -> Config {
+    read(text)
+        .map(|(config, _)| config)
+        .unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    read(text)
+        .expect_err("mistakes")
+        .all()
+        .iter()
+        .map(|m| format!("{}:{} {}", m.line, m.column, m.message))
+        .collect()
+}
+
+const LEAST: &str = "storage: {kind: io.l5d.inMemory}\ninterfaces: [{kind: io.l5d.mesh}]\n";
+
+/// The least configuration with one more section.
+fn with(more: &str) -> String {
+    format!("{LEAST}{more}")
+}
+
+#[test]
+fn the_least_configuration_has_the_documented_defaults() {
+    let config = good(
+        "storage: {kind: io.l5d.inMemory}\ninterfaces:\n- kind: io.l5d.mesh\n- kind: io.l5d.httpController\n",
+    );
+    assert_eq!(config.admin.server.addr.to_string(), "127.0.0.1:9991");
+    assert_eq!(config.admin.shutdown_grace, Duration::from_secs(10));
+    assert_eq!(
+        config.interfaces[0].server.addr.to_string(),
+        "127.0.0.1:4321"
+    );
+    assert_eq!(
+        config.interfaces[1].server.addr.to_string(),
+        "127.0.0.1:4180"
+    );
+    assert_eq!(config.interfaces[1].server.socket, SocketOptions::default());
+    assert!(config.namers.is_empty());
+}
+
+#[test]
+fn partly_given_socket_options_keep_the_other_defaults() {
+    let config = good(&with(
+        "admin: {socketOptions: {keepAlive: true, backlog: 64}}",
+    ));
+    let socket = &config.admin.server.socket;
+    assert_eq!(
+        (socket.keep_alive, socket.backlog, socket.no_delay),
+        (true, Some(64), true)
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert_eq!(
+        mistakes("storage: {kind: io.l5d.inMemory}"),
+        ["1:1 'interfaces' field is required"]
+    );
+    assert_eq!(
+        mistakes("storage: {kind: io.l5d.inMemory}\ninterfaces: []"),
+        ["2:13 One or more interfaces must be specified"]
+    );
+    assert_eq!(
+        mistakes("interfaces: [{kind: io.l5d.mesh}]"),
+        ["1:1 'storage' field is required"]
+    );
+    assert_eq!(
+        mistakes(&with("namers: [{kind: io.l5d.fs}]")),
+        ["3:10 'rootDir' field is required in namers[0]"]
+    );
+}
+
+#[test]
+fn prefixes_must_not_be_empty_or_overlap() {
+    assert_eq!(
+        mistakes(&with("namers: [{kind: io.l5d.k8s, prefix: /}]")),
+        ["3:37 Namers must not have an empty prefix"]
+    );
+    for (a, b) in [("/a", "/a"), ("/a", "/a/b"), ("/a/b", "/a")] {
+        let text = with(&format!(
+            "namers:\n- {{kind: io.l5d.k8s, prefix: {a}}}\n- {{kind: io.l5d.k8s, prefix: {b}}}"
+        ));
+        assert_eq!(
+            mistakes(&text),
+            [format!(
+                "5:30 Namers must not have overlapping prefixes: {a} & {b}"
+            )]
+        );
+    }
+    let config = good(&with(
+        "namers:\n- {kind: io.l5d.k8s, prefix: /a}\n- {kind: io.l5d.k8s, prefix: /ab}\n- kind: io.l5d.k8s",
+    ));
+    assert_eq!(config.namers[2].prefix.to_string(), "/io.l5d.k8s");
+}
+
+#[test]
+fn two_servers_cannot_have_one_address() {
+    let conflict = |admin: &str, a: &str, b: &str| {
+        let text = format!(
+            "storage: {{kind: io.l5d.inMemory}}\nadmin: {{{admin}}}\ninterfaces:\n- {{kind: io.l5d.mesh, {a}}}\n- {{kind: io.l5d.httpController, {b}}}"
+        );
+        read(&text).err().map(|e| e.all()[0].message.clone())
+    };
+    assert_eq!(
+        conflict("port: 1", "port: 2", "port: 2").as_deref(),
+        Some(
+            "Server conflict on port 2: interfaces[0] (io.l5d.mesh) and interfaces[1] (io.l5d.httpController) \
+             both want it (127.0.0.1:2 and 127.0.0.1:2)"
+        )
+    );
+    assert!(conflict("port: 2, ip: 0.0.0.0", "port: 2", "port: 3").is_some());
+    assert!(conflict("port: 2, ip: '::'", "port: 2", "port: 3").is_some());
+    assert!(conflict("port: 2, ip: '::1'", "port: 2", "port: 3").is_none());
+    assert!(conflict("port: 0", "port: 0", "port: 0").is_none());
+    assert!(conflict("port: 1", "port: 2, ip: 127.0.0.2", "port: 2").is_none());
+    let reuse = "port: 2, socketOptions: {reusePort: true}";
+    assert!(conflict("port: 1", reuse, reuse).is_none());
+    assert!(conflict("port: 1", reuse, "port: 2").is_some());
+    assert!(conflict("", "port: 9991", "").is_some());
+}
+
+#[test]
+fn a_bad_dtab_is_named_with_namespace_entry_and_place() {
+    let text = "
+interfaces: [{kind: io.l5d.mesh}]
+storage:
+  kind: io.l5d.inMemory
+  namespaces:
+    default: |
+      # comment; with a semicolon
+      /svc => /#/io.l5d.fs ;
+      /host => ;
+    other: /a=>/b
+";
+    let report = read(text).expect_err("a mistake").to_string();
+    let head = report.lines().next().expect("a line");
+    assert!(
+        head.starts_with("namerd.yml:9:16: invalid dtab in storage.namespaces.default, entry 2: "),
+        "{report}"
+    );
+    assert!(
+        report.contains("9 |       /host => ;\n  |                ^"),
+        "{report}"
+    );
+}
+
+#[test]
+fn later_and_refused_kinds_are_named_never_ignored() {
+    let cases = [
+        (
+            "storage: {kind: io.l5d.k8s, host: localhost, port: 8001}\ninterfaces: [{kind: io.l5d.mesh}]",
+            "storage kind `io.l5d.k8s` is not supported yet",
+        ),
+        (
+            "storage: {kind: io.l5d.zk, zkAddrs: []}\ninterfaces: [{kind: io.l5d.mesh}]",
+            "storage kind `io.l5d.zk` is not supported and will not be",
+        ),
+        (
+            "storage: {kind: io.l5d.inMemory}\ninterfaces: [{kind: io.l5d.thriftNameInterpreter, port: 4100}]",
+            "interface kind `io.l5d.thriftNameInterpreter` is not supported yet",
+        ),
+        (
+            &with("namers: [{kind: io.l5d.consul, host: x}]"),
+            "namer kind `io.l5d.consul` is not supported yet",
+        ),
+        (
+            &with("namers: [{kind: io.l5d.marathon}]"),
+            "namer kind `io.l5d.marathon` is not supported and will not be",
+        ),
+        (
+            &with("telemetry: [{kind: io.l5d.statsd}]"),
+            "telemeter kind `io.l5d.statsd` is not supported yet",
+        ),
+        (
+            &with("admin: {tls: {certPath: a}}"),
+            "`tls` is not supported yet",
+        ),
+        (
+            &with("namers: [{kind: io.l5d.k8s, podCIDRFallback: true}]"),
+            "`podCIDRFallback` is not supported yet",
+        ),
+    ];
+    for (text, want) in cases {
+        let all = mistakes(text);
+        assert!(all.len() == 1 && all[0].contains(want), "{text}: {all:?}");
+    }
+}
+
+#[test]
+fn an_interface_has_no_experimental_key() {
+    assert_eq!(
+        mistakes(
+            "storage: {kind: io.l5d.inMemory, experimental: true}\ninterfaces: [{kind: io.l5d.mesh, experimental: true}]"
+        ),
+        ["2:34 unknown key `experimental` in interfaces[0]"]
+    );
+}
+
+#[test]
+fn kubernetes_namers_know_their_api_server() {
+    let config = good(&with(
+        "namers:\n- {kind: io.l5d.k8s, host: api.example}\n- {kind: io.l5d.k8s.ns, namespaces: [a, b], startupJitter: 0}",
+    ));
+    let k8s = config.namers[0].kind.k8s().expect("k8s");
+    assert_eq!(k8s.api, ApiServer::Plain("api.example".to_owned(), 8001));
+    let NamerKind::K8sNs(k8s, namespace) = &config.namers[1].kind else {
+        panic!("{:?}", config.namers[1]);
+    };
+    assert_eq!(namespace, "prod");
+    assert_eq!(k8s.api, ApiServer::Plain("localhost".to_owned(), 8001));
+    assert_eq!(
+        k8s.watch.namespaces.as_deref(),
+        Some(&["a".to_owned(), "b".to_owned()][..])
+    );
+    assert_eq!(k8s.watch.startup_jitter, Duration::ZERO);
+
+    let in_pod = |name: &str| (name == "KUBERNETES_SERVICE_HOST").then(|| "10.0.0.1".to_owned());
+    let text = with("namers: [{kind: io.l5d.k8s}, {kind: io.l5d.k8s, prefix: /p, port: 8001}]");
+    let (config, _) = Config::read("n", &text, &in_pod).expect("loads");
+    assert_eq!(
+        config.namers[0].kind.k8s().expect("k8s").api,
+        ApiServer::InCluster
+    );
+    assert_eq!(
+        config.namers[1].kind.k8s().expect("k8s").api.to_string(),
+        "http://localhost:8001"
+    );
+}
+
+#[test]
+fn k8s_ns_without_its_variable_does_not_start() {
+    let all = mistakes(&with("namers: [{kind: io.l5d.k8s.ns, envVar: MY_NS}]"));
+    assert!(all[0].contains("the environment variable MY_NS"), "{all:?}");
+}
+
+#[test]
+fn namers_of_one_api_server_agree_on_its_watches() {
+    let all = mistakes(&with(
+        "namers:\n- {kind: io.l5d.k8s}\n- {kind: io.l5d.k8s, prefix: /p, namespaces: [a]}",
+    ));
+    assert!(all[0].contains("share its watches"), "{all:?}");
+}
+
+#[test]
+fn bad_regular_expressions_and_directories_are_named() {
+    let all = mistakes(&with("admin: {security: {pathBlacklist: ['/a', '(']}}"));
+    assert!(
+        all[0].contains("admin.security.pathBlacklist[1] is not a regular expression"),
+        "{all:?}"
+    );
+    let all = mistakes(&with("namers: [{kind: io.l5d.fs, rootDir: /no/such/dir}]"));
+    assert!(
+        all[0].contains("rootDir /no/such/dir is not an existing directory"),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn telemeters_load_with_warnings() {
+    let text = with(
+        "telemetry:\n- {kind: io.l5d.prometheus, prefix: namerd_, path: /prom}\n- {kind: io.l5d.recentRequests, sampleRate: 0.25}",
+    );
+    let (config, warnings) = read(&text).expect("loads");
+    assert_eq!(config.prometheus_paths, ["/prom"]);
+    assert_eq!(warnings.len(), 2);
+}
+
+#[test]
+fn the_effective_configuration_shows_defaults() {
+    let json = good(&with("namers: [{kind: io.l5d.k8s}]")).effective();
+    assert_eq!(json["interfaces"][0]["port"], 4321);
+    assert_eq!(json["namers"][0]["prefix"], "/io.l5d.k8s");
+    assert_eq!(json["storage"]["kind"], "io.l5d.inMemory");
+    assert_eq!(json["admin"]["shutdownGraceMs"], 10_000);
+}
+
+/// What stands behind `config.yml: |-` in a published manifest.
+fn embedded(manifest: &str) -> String {
+    let mut lines = manifest
+        .lines()
+        .skip_while(|l| !l.trim().starts_with("config.yml: |"));
+    let indent = lines.next().map_or(0, |l| l.len() - l.trim_start().len());
+    lines
+        .take_while(|l| l.trim().is_empty() || l.len() - l.trim_start().len() > indent)
+        .map(|l| format!("{l}\n"))
+        .collect()
+}
+
+#[test]
+fn the_published_namerd_configuration_is_answered_with_what_comes_later_only() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/compat/linkerd-examples/namerd.yml"
+    );
+    let Ok(manifest) = std::fs::read_to_string(path) else {
+        eprintln!("skipped: {path} is not there");
+        return;
+    };
+    let all = mistakes(&embedded(&manifest));
+    assert_eq!(all.len(), 2, "{all:#?}");
+    assert!(
+        all.iter().all(|m| m.ends_with("is not supported yet")),
+        "{all:#?}"
+    );
+}
