@@ -43,6 +43,11 @@ impl<'a> Field<'a> {
         self.value.is_some()
     }
 
+    /// Whether the value is a list: for keys that take one or several.
+    pub fn is_list(&self) -> bool {
+        self.value.is_some_and(|v| matches!(v.node, Node::List(_)))
+    }
+
     /// Where the value stands; the key, or the section, if there is none.
     pub fn spot(&self) -> Spot {
         self.value.map_or(self.key_spot, |v| v.spot)
