@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Clusters, Name};
+use super::{Clusters, Contact, Name};
 
 /// The names wanted from one namerd, the clusters it told, and how well it is reached. Written by requests (begin, end),
 /// read by the control client; changes are gathered as a set, so that its size is bounded by the names alive.
@@ -41,19 +41,6 @@ pub struct Changes {
     pub ended: Vec<u64>,
 }
 
-/// How well a namerd is reached.
-#[derive(Clone, Debug, Default)]
-pub struct Contact {
-    /// Whether a stream is open and was welcomed.
-    pub is_connected: bool,
-    /// Whether a stream has ever confirmed or answered all that was asked at its start.
-    pub has_followed: bool,
-    /// Since when there is none.
-    pub lost_at: Option<jiff::Timestamp>,
-    /// Why the last attempt or stream ended.
-    pub last_error: Option<String>,
-}
-
 impl FollowSet {
     /// An empty set, not connected since now.
     pub fn new() -> Arc<Self> {
@@ -61,10 +48,7 @@ impl FollowSet {
             clusters: Clusters::default(),
             names: Mutex::default(),
             notify: Notify::new(),
-            contact: Mutex::new(Contact {
-                lost_at: Some(jiff::Timestamp::now()),
-                ..Contact::default()
-            }),
+            contact: Mutex::new(Contact::new()),
             start: Instant::now(),
         })
     }
@@ -151,22 +135,5 @@ impl FollowSet {
     /// Milliseconds since this set was made.
     pub fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
-    }
-}
-
-/// For responses to requests whose name stays pending (resolver API 7).
-impl std::fmt::Display for Contact {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_connected {
-            return f.write_str("namerd has not answered");
-        }
-        f.write_str("no namerd reachable")?;
-        if let Some(at) = self.lost_at {
-            write!(f, " since {at:.0}")?;
-        }
-        if let Some(error) = &self.last_error {
-            write!(f, ", last error: {error}")?;
-        }
-        Ok(())
     }
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod cluster;
+mod contact;
 mod follow;
 mod name;
 mod table;
@@ -19,7 +20,8 @@ mod table;
 mod tests;
 
 pub use cluster::{Cluster, ClusterState, Clusters};
-pub use follow::{Changes, Contact, FollowSet};
+pub use contact::{Contact, ContactCounts, StreamState};
+pub use follow::{Changes, FollowSet};
 pub use name::{Failure, Leaf, Name, NameState};
 pub use table::{Counts, Table, TableRouter};
 

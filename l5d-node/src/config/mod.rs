@@ -1,4 +1,18 @@
 //! The configuration, checked: no option that has a default, all units typed, ranges checked.
+//!
+//! In: the text of the file ([`read`]) and what the process was told besides ([`Identity`], [`Config::check_identity`]).
+//! Out: [`Config`], or every mistake at once with its place. Nothing else reads the environment. Keys that come later are
+//! known by name and refused as "not supported yet"; unknown ones are refused with the nearest known one.
+
+mod identity;
+mod interpreter;
+mod read;
+mod router;
+#[cfg(test)]
+mod tests;
+
+pub use identity::IdentityError;
+pub use read::read;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
