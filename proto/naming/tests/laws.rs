@@ -173,7 +173,13 @@ fn rounded(tree: &NameTree<Path>) -> NameTree<Path> {
         NameTree::Alt(trees) => NameTree::Alt(trees.iter().map(rounded).collect()),
         NameTree::Union(branches) => {
             let branches = branches.iter().map(|b| Weighted {
-                weight: Weight::new(b.weight.to_string().parse().unwrap()).unwrap(),
+                weight: b
+                    .weight
+                    .to_string()
+                    .parse()
+                    .ok()
+                    .and_then(Weight::new)
+                    .expect("a weight"),
                 tree: rounded(&b.tree),
             });
             NameTree::Union(branches.collect())
