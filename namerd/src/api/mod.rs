@@ -1,1 +1,11 @@
-//! To be written.
+//! The doors: gRPC for nodes and tools, HTTP for scripts. The only importer of server libraries.
+
+mod accept;
+mod explain;
+mod follow;
+mod resolver;
+mod serve;
+mod status;
+mod tools;
+
+pub use serve::{Api, serve};

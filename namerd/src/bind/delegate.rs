@@ -1,9 +1,10 @@
 //! Delegation trees: every step from a path to its clusters, for humans (naming 7).
 
-use l5d_naming::{Dentry, Replicas, Weight};
+use std::sync::Arc;
 
-use super::{BindError, BindKey, Binder, BoundLeaf};
-use crate::store::Caller;
+use l5d_naming::{Dentry, Path, Replicas, Weight};
+
+use super::BoundLeaf;
 
 /// Which part of the full dtab a rule comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +63,5 @@ pub enum DelegationKind {
     },
 }
 
-impl Binder {
-    /// Every step of a name (naming 7). `stored` tells whether the root's stored dtab takes part.
-    pub async fn delegate(
-        &self,
-        _key: &BindKey,
-        _caller: &Caller,
-    ) -> Result<Delegation, BindError> {
-        unimplemented!()
-    }
-}
+/// A path shared by several nodes is printed once.
+pub(super) type Shown = Arc<Path>;

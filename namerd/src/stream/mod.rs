@@ -1,1 +1,38 @@
-//! To be written.
+//! Streams of bound names to nodes: encoded once a version, read at each node's own pace.
+//!
+//! In come bindings and their clusters (cells of [`crate::bind`]) and the messages of nodes; out go ready-made bytes. A
+//! [`Session`] remembers for each number only which version it has told, so a slow reader costs nothing and skips what it
+//! missed. This module knows no server and does no input or output: a session is asked for its next bytes when there is
+//! room for them.
+//!
+//! ```text
+//!   cells --ring--> Bell --numbers--> Session --which version--> ClusterFrames, TreeFrames (shared, one encoding a version)
+//!                                        |
+//!   Up messages ------------------------>+--> chunks of bytes, when there is room
+//! ```
+
+mod bell;
+mod bucket;
+mod cluster_frames;
+mod drive;
+mod encode;
+mod frames;
+mod gap;
+mod hello;
+mod hub;
+mod limits;
+mod metrics;
+mod registry;
+mod ring;
+mod session;
+mod sources;
+mod tree_frames;
+
+pub use drive::{Doors, follow};
+pub use gap::Gap;
+pub use hub::Hub;
+pub use limits::{CHUNK_BYTES, Limits, TURN_BYTES};
+pub use metrics::{Count, Metrics};
+pub use registry::{Registry, SessionInfo};
+pub use session::{End, Session};
+pub use sources::{NoSources, Positions, Sources, position};

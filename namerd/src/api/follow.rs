@@ -1,0 +1,122 @@
+//! `Follow` over HTTP/2: messages in through a decoder with limits, ready-made bytes out without another encoding.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body, Frame};
+use l5d_resolver::v1;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::codec::{DecodeBuf, Decoder, Streaming};
+use tonic::{Code, Status};
+
+use super::accept::Peer;
+use super::serve::Api;
+use super::status;
+use crate::stream::{Doors, End, follow};
+
+/// Chunks between a session and its connection: the one that is being written.
+const CHUNKS: usize = 1;
+
+/// Begins a stream: a task drives the session, the body hands on what it decides.
+pub(super) fn respond(
+    api: &Api,
+    doors: &Doors,
+    request: Request<tonic::body::Body>,
+) -> Response<tonic::body::Body> {
+    if let Some(encoding) = request.headers().get("grpc-encoding")
+        && encoding != "identity"
+    {
+        return Status::unimplemented("messages to Follow are not compressed").into_http();
+    }
+    let peer = request.extensions().get::<Peer>().cloned();
+    let limits = api.hub.limits();
+    let decoder = UpDecoder {
+        limit: limits.hello_bytes,
+        next_limit: limits.message_bytes,
+    };
+    let ups = Streaming::new_request(decoder, request.into_body(), None, Some(limits.hello_bytes));
+    let ups = ups.map(|up| up.map_err(|status| status::to_end(&status)));
+    let (out, chunks) = mpsc::channel(CHUNKS);
+    let name = peer.as_ref().map_or(String::new(), |p| p.addr.to_string());
+    let session = follow(api.hub.clone(), doors.clone(), name, ups, out);
+    let task = tokio::spawn(async move {
+        let end = session.await;
+        if let (End::Stalled(_), Some(peer)) = (&end, peer) {
+            // Nothing can be told on a stream that nobody reads.
+            peer.abort.cancel();
+        }
+        end
+    });
+    let mut response = Response::new(tonic::body::Body::new(FollowBody {
+        chunks,
+        session: Some(AbortOnDropHandle::new(task)),
+    }));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    response
+}
+
+/// The bytes of a session as they come, then its end as trailers. Dropping it ends the session.
+struct FollowBody {
+    chunks: mpsc::Receiver<Bytes>,
+    session: Option<AbortOnDropHandle<End>>,
+}
+
+impl Body for FollowBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(chunk) = ready!(self.chunks.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        let Some(session) = &mut self.session else {
+            return Poll::Ready(None);
+        };
+        let status = match ready!(Pin::new(session).poll(cx)) {
+            Ok(end) => status::of_end(&end),
+            Err(_) => Status::internal("the session has panicked"),
+        };
+        self.session = None;
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(match status.add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(status) => Err(status),
+        }))
+    }
+}
+
+/// Reads `Up` messages, each within its limit.
+struct UpDecoder {
+    limit: usize,
+    next_limit: usize,
+}
+
+impl Decoder for UpDecoder {
+    type Item = v1::Up;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<v1::Up>, Status> {
+        let (len, limit) = (src.remaining(), self.limit);
+        if len > limit {
+            return Err(Status::new(
+                Code::ResourceExhausted,
+                format!("a message of {len} bytes is over the limit of {limit} bytes"),
+            ));
+        }
+        self.limit = self.next_limit;
+        v1::Up::decode(src)
+            .map(Some)
+            .map_err(|e| Status::invalid_argument(format!("a message does not decode: {e}")))
+    }
+}

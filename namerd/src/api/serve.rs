@@ -1,0 +1,126 @@
+//! The gRPC port: the resolver API, reflection and health on one listener.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::accept::serve_connection;
+use super::resolver::Resolver;
+use crate::store::Cell;
+use crate::stream::{Doors, Hub};
+
+/// What the gRPC port needs. Cheap to clone; several ports may share one hub.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Sessions, encoders and the binder behind them.
+    pub hub: Arc<Hub>,
+    /// Whether every source has answered (K8S-129); until then health says so and streams are refused.
+    pub ready: Arc<Cell<bool>>,
+    /// How long a shutdown may take: half of it for nodes to move away, half for what is still open to end.
+    pub grace: Duration,
+    /// Most connections of this port.
+    pub connections: usize,
+}
+
+/// After an accept that failed (no file descriptors), before the next one.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is cancelled and the grace time has ended, or nothing is open any more. When it returns, everything
+/// that it has spawned has ended. Fails only if reflection cannot be built.
+pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> io::Result<()> {
+    let half = api.grace / 2;
+    let doors = Doors {
+        ready: Arc::clone(&api.ready),
+        leaving: stop.clone(),
+        closed: CancellationToken::new(),
+        goodbye: half,
+    };
+    let closed = doors.closed.clone();
+    let (reporter, routes) = routes(&api, doors)?;
+    let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
+    let health = report_health(&reporter, &api.ready);
+    let room = Arc::new(Semaphore::new(api.connections));
+    let accept = async {
+        loop {
+            let (stream, addr) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                tracing::warn!(%addr, "refused: all connections of this port are taken");
+                continue;
+            };
+            let (routes, tasks) = (routes.clone(), tasks.clone());
+            let connection = serve_connection(stream, addr, routes, tasks, closed.clone(), half);
+            connections.spawn(async move {
+                connection.await;
+                drop(permit);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = health => {}
+        () = stop.cancelled() => {}
+    }
+    // What is open goes on while nodes move away.
+    drop(listener);
+    set_health(&reporter, ServingStatus::NotServing).await;
+    connections.close();
+    tasks.close();
+    let _ = tokio::time::timeout(half, connections.wait()).await;
+    closed.cancel();
+    connections.wait().await;
+    tasks.wait().await;
+    Ok(())
+}
+
+fn routes(api: &Api, doors: Doors) -> io::Result<(HealthReporter, Routes)> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(l5d_resolver::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Older tools know only the first name of the reflection service.
+    let v1 = reflection().build_v1().map_err(io::Error::other)?;
+    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let routes = Routes::new(Resolver::new(api.clone(), doors))
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(health);
+    Ok((reporter, routes.prepare()))
+}
+
+/// Keeps health at what readiness says. Never ends.
+async fn report_health(reporter: &HealthReporter, ready: &Arc<Cell<bool>>) {
+    loop {
+        let now = ready.get();
+        let status = match now.1 {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        set_health(reporter, status).await;
+        ready.changed(now.0).await;
+    }
+}
+
+/// For the port as a whole and for the service.
+async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
+    for service in ["", Resolver::NAME] {
+        reporter.set_service_status(service, status).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! How long a session that was just written to waits for more to gather (resolver API 5.2).
+//!
+//! Nothing while the sending threads are idle; under load so long that they stay at about 60 % of their time. One value
+//! for all threads: the runtime moves sessions between them, so they share the load.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The share of time that sending may take.
+const TARGET: f64 = 0.6;
+/// Where growth begins.
+const FIRST: Duration = Duration::from_millis(2);
+/// Never longer than this.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// The present gap. Cheap to read.
+#[derive(Debug, Default)]
+pub struct Gap {
+    micros: AtomicU64,
+}
+
+impl Gap {
+    /// How long to gather now.
+    pub fn now(&self) -> Duration {
+        Duration::from_micros(self.micros.load(Ordering::Relaxed))
+    }
+
+    /// Adapts to how long `threads` threads were busy, together, in the `elapsed` time since the last call.
+    pub fn observe(&self, busy: Duration, elapsed: Duration, threads: usize) {
+        let available = elapsed.as_secs_f64() * threads.max(1) as f64;
+        if available <= 0.0 {
+            return;
+        }
+        let load = (busy.as_secs_f64() / available).min(1.0);
+        let now = self.now();
+        let next = if load > TARGET {
+            now.max(FIRST).mul_f64(2.0 * load / (load + TARGET) * 1.25)
+        } else {
+            now.mul_f64(load / TARGET)
+        };
+        let next = if next < FIRST / 2 {
+            Duration::ZERO
+        } else {
+            next.min(LONGEST)
+        };
+        self.micros
+            .store(next.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn res_9_the_gap_is_nothing_when_idle_and_grows_to_100_ms_under_load() {
+        let gap = Gap::default();
+        gap.observe(TICK / 10, TICK, 1);
+        assert_eq!(gap.now(), Duration::ZERO);
+        let mut before = gap.now();
+        for _ in 0..40 {
+            gap.observe(TICK, TICK, 1);
+            assert!(gap.now() >= before);
+            before = gap.now();
+        }
+        assert_eq!(gap.now(), LONGEST);
+        for _ in 0..40 {
+            gap.observe(TICK / 5, TICK, 1);
+        }
+        assert_eq!(gap.now(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_gap_stays_where_the_load_is_at_its_target() {
+        let gap = Gap::default();
+        gap.observe(TICK, TICK, 1);
+        let settled = gap.now();
+        gap.observe(TICK.mul_f64(0.6), TICK, 1);
+        let drift = gap.now().abs_diff(settled);
+        assert!(drift < Duration::from_micros(10), "{drift:?}");
+    }
+}

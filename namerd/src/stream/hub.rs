@@ -1,0 +1,90 @@
+//! What all sessions share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::frames::FrameTable;
+use super::gap::Gap;
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::registry::Registry;
+use super::sources::Sources;
+use crate::bind::Binder;
+
+/// The shared side of the sessions of this process.
+pub struct Hub {
+    pub(super) binder: Binder,
+    pub(super) frames: Arc<FrameTable>,
+    pub(super) sources: Arc<dyn Sources>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    gap: Gap,
+    replica: String,
+}
+
+impl Hub {
+    /// A hub without sessions. The replica's name is random, new in each process.
+    pub fn new(binder: Binder, sources: Arc<dyn Sources>, limits: Limits) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::default());
+        Arc::new(Self {
+            binder,
+            frames: FrameTable::new(Arc::clone(&metrics)),
+            sources,
+            registry: Arc::default(),
+            metrics,
+            limits,
+            gap: Gap::default(),
+            replica: format!("{:016x}", fastrand::u64(..)),
+        })
+    }
+
+    /// Who is connected.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How long sessions gather before they write.
+    pub fn gap(&self) -> &Gap {
+        &self.gap
+    }
+
+    /// The random name of this process.
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// The binder behind all sessions.
+    pub fn binder(&self) -> &Binder {
+        &self.binder
+    }
+
+    /// The sources behind the binder.
+    pub fn sources(&self) -> &Arc<dyn Sources> {
+        &self.sources
+    }
+
+    /// Clusters and trees that have an encoder now, that is, that are followed.
+    pub fn followed(&self) -> (usize, usize) {
+        self.frames.len()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("replica", &self.replica)
+            .field("sessions", &self.registry.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! Who is connected now.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+/// The sessions of this replica.
+#[derive(Debug, Default)]
+pub struct Registry {
+    next: AtomicU64,
+    sessions: DashMap<u64, Arc<Entry>>,
+}
+
+/// One session as pages and `Nodes` show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// The node's name, as in `Hello`.
+    pub node: String,
+    /// Where the stream comes from.
+    pub peer: String,
+    /// The proxy's version.
+    pub version: String,
+    /// How long it has been connected.
+    pub connected: Duration,
+    /// Interests followed.
+    pub interests: u64,
+    /// Clusters followed.
+    pub clusters: u64,
+    /// How far the node is behind what was handed over, by its acknowledgements.
+    pub lag: Duration,
+    /// Bytes handed over.
+    pub bytes: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Whether it began with something held from before.
+    pub resumed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    node: String,
+    peer: String,
+    version: String,
+    resumed: bool,
+    connected: Instant,
+    pub(super) interests: AtomicU64,
+    pub(super) clusters: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) writes: AtomicU64,
+    pub(super) lag: Lag,
+}
+
+/// One mark in the stream at a time: when was the message with this count handed over, and has it been acknowledged?
+#[derive(Debug, Default)]
+pub(super) struct Lag(parking_lot::Mutex<LagState>);
+
+#[derive(Debug, Default)]
+struct LagState {
+    mark: Option<(u64, Instant)>,
+    last: Duration,
+}
+
+/// Takes the session out of the registry when dropped.
+pub(super) struct Registered {
+    registry: Arc<Registry>,
+    id: u64,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Registry {
+    /// All sessions, or those of one node, the longest connected first.
+    pub fn list(&self, node: Option<&str>) -> Vec<SessionInfo> {
+        let mut list: Vec<(u64, Arc<Entry>)> = self
+            .sessions
+            .iter()
+            .filter(|e| node.is_none_or(|node| e.node == node))
+            .map(|e| (*e.key(), Arc::clone(e.value())))
+            .collect();
+        list.sort_by_key(|(id, _)| *id);
+        list.into_iter().map(|(_, entry)| entry.show()).collect()
+    }
+
+    /// Number of sessions.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        node: String,
+        peer: String,
+        version: String,
+        resumed: bool,
+    ) -> Registered {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let entry = Arc::new(Entry {
+            node,
+            peer,
+            version,
+            resumed,
+            connected: Instant::now(),
+            interests: AtomicU64::new(0),
+            clusters: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            lag: Lag::default(),
+        });
+        self.sessions.insert(id, Arc::clone(&entry));
+        Registered {
+            registry: Arc::clone(self),
+            id,
+            entry,
+        }
+    }
+}
+
+impl Entry {
+    fn show(&self) -> SessionInfo {
+        SessionInfo {
+            node: self.node.clone(),
+            peer: self.peer.clone(),
+            version: self.version.clone(),
+            connected: self.connected.elapsed(),
+            interests: self.interests.load(Ordering::Relaxed),
+            clusters: self.clusters.load(Ordering::Relaxed),
+            lag: self.lag.now(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+            resumed: self.resumed,
+        }
+    }
+}
+
+impl Lag {
+    /// `messages` have been handed over in all.
+    pub(super) fn sent(&self, messages: u64, now: Instant) {
+        self.0.lock().mark.get_or_insert((messages, now));
+    }
+
+    /// The node has applied this many; more may be under way.
+    pub(super) fn acked(&self, messages: u64, now: Instant) {
+        let mut state = self.0.lock();
+        if let Some((mark, at)) = state.mark
+            && messages >= mark
+        {
+            state.last = now - at;
+            state.mark = None;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        let state = self.0.lock();
+        let open = state.mark.map_or(Duration::ZERO, |(_, at)| at.elapsed());
+        state.last.max(open)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.sessions.remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entry.fmt(f)
+    }
+}
