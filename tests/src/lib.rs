@@ -1,3 +1,25 @@
-//! What tests and the demo share: the applications of the published example, the cluster double, the real API server.
+//! What the tests and the demo share: a cluster double, the real API server, processes that die with their test, the
+//! applications of the published example.
+//!
+//! Comes in: Kubernetes objects and faults as a test or the demo wishes. Goes out: an API address for `namerd`, and counts of
+//! what it asked. Nothing here is linked into `namerd` or `l5d-node`.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`app`] | the applications `hello` and `world` |
+//! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
+//! | [`objects`] | services, slices and nodes as controllers write them |
+//! | [`cluster`] | one handle over the double and the real API server |
+//! | [`double`] | the API server's list, watch and writes in this process, with faults on demand |
+//! | [`real`] | kube-apiserver and etcd as processes |
+//! | [`port`] | a port that stays ours while its server is down |
+//! | [`process`] | a program that ends with its owner, whatever happens to the owner |
 
 pub mod app;
+pub mod client;
+pub mod cluster;
+pub mod double;
+pub mod objects;
+pub mod port;
+pub mod process;
+pub mod real;

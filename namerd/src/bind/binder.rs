@@ -1,192 +1,272 @@
-//! The table of shared bindings.
+//! The door to bindings: one for each distinct question, whoever asks.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
-use l5d_naming::{ClusterId, Dtab, EndpointSet, NameTree, Path, Replicas, TransformerSpec, Weight};
+use l5d_naming::{ClusterId, Dtab, Path, TransformerSpec};
+use parking_lot::Mutex;
 
-use super::{Delegation, Namer};
-use crate::store::{Caller, Cell, DtabStore, Engine};
-use crate::transform::Transforms;
+use super::base::{Base, BaseKey};
+use super::chain::{Chain, project};
+use super::dns::Hosts;
+use super::interpreter::Interpreter;
+use super::listing::Listing;
+use super::namers::System;
+use super::table::{Bindings, Numbers, WeakTable};
+use super::transformed::{ClusterKey, Transformed};
+use super::{BindKey, BindRefused, BindState, Binding, BoundCluster, Namer};
+use crate::store::{Caller, Cell, Cluster, DtabStore, Engine, Handle};
+use crate::transform::{CallerClass, Effect, Transforms};
 
-/// A question: what does this path mean to this router and request?
-#[derive(Clone, Debug, PartialEq)]
-pub struct BindKey {
-    /// The dtab namespace; `None`: no stored dtab.
-    pub root: Option<Arc<str>>,
-    /// The router's own dtab, behind the stored one.
-    pub router: Dtab,
-    /// The request's override, last.
-    pub local: Dtab,
-    /// What to bind.
-    pub path: Path,
-    /// Applied to the result, in order.
-    pub transformers: Arc<[TransformerSpec]>,
-}
-
-/// Why a binding has failed (a state, not an end).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BindError {
-    /// More lookups than a name may take.
-    Depth(Arc<str>),
-    /// More steps or leaves than a name may take.
-    Width(Arc<str>),
-    /// A namer failed.
-    Namer(Arc<str>),
-    /// The dtab store failed and there is no good dtab from before.
-    Store(Arc<str>),
-}
-
-/// Why a question cannot be asked at all: an unknown or badly given transformer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BindRefused(pub String);
-
-/// The state of one binding.
-#[derive(Clone, Debug, PartialEq)]
-pub enum BindState {
-    /// Something it needs has never been known.
-    Pending,
-    /// It cannot be bound now.
-    Failed(BindError),
-    /// A tree: never an `Alt`, no `Neg` or `Fail` below the top.
-    Tree(NameTree<BoundLeaf>),
-}
-
-/// One leaf of a bound tree.
-#[derive(Clone, Debug)]
-pub struct BoundLeaf {
-    /// Where it leads; followed as long as this is held.
-    pub cluster: Arc<BoundCluster>,
-    /// What was left of the path.
-    pub residual: Path,
-    /// Weight of the innermost union branch it was bound under (naming 9, `namer_nametree_weight`).
-    pub tree_weight: Option<Weight>,
-}
-
-/// A cluster as asked for: transformed, for one class of callers, with a number of this process's space.
-pub struct BoundCluster {
-    /// Its number; clusters and bindings share one space, and none is given twice in a process.
-    pub number: u32,
-    /// Its lasting name, transformer prefixes included.
-    pub id: ClusterId,
-    /// Its endpoints.
-    pub replicas: Arc<Cell<Replicas>>,
-}
-
-/// A question with its live answer. Held as an `Arc` by all who ask; forgotten when nobody has held it for the idle time.
-pub struct Binding {
-    /// Its number; clusters and bindings share one space.
-    pub number: u32,
-    /// The question.
-    pub key: BindKey,
-    /// The answer.
-    pub state: Arc<Cell<BindState>>,
-    /// Whether a union of the answer leaves out a branch that is still pending (naming 4.2), so that a better tree is to
-    /// be expected. Set before `state` when both change.
-    pub partial: Arc<Cell<bool>>,
-}
+/// How long a binding that nobody holds is kept.
+pub const IDLE_TIME: Duration = Duration::from_secs(600);
 
 /// Binds names. Cheap to clone.
 #[derive(Clone)]
 pub struct Binder {
-    _shared: Arc<()>,
+    pub(super) core: Arc<Core>,
+}
+
+/// What bindings share.
+pub(super) struct Core {
+    pub(super) engine: Engine,
+    pub(super) store: Arc<dyn DtabStore>,
+    pub(super) interpreter: Interpreter,
+    pub(super) numbers: Numbers,
+    pub(super) clusters: WeakTable<ClusterKey, BoundCluster>,
+    transforms: Transforms,
+    /// Of all namers: bindings are told apart by these parts of the caller.
+    namer_classes: Vec<CallerClass>,
+    chains: WeakTable<Arc<[TransformerSpec]>, Chain>,
+    bases: WeakTable<BaseKey, Base>,
+    bindings: Bindings,
+    evaluations: AtomicU64,
+    names: Mutex<Weak<Cell<Arc<[ClusterId]>>>>,
 }
 
 impl Binder {
-    /// A binder over these sources. `namers` are the configured ones, in order; system and utility namers are always there.
+    /// A binder over these sources, with system namers that look up hosts as the system does. `namers` are the
+    /// configured ones, in order.
     pub fn new(
-        _engine: Engine,
-        _store: Arc<dyn DtabStore>,
-        _namers: Vec<Arc<dyn Namer>>,
-        _transforms: Transforms,
+        engine: Engine,
+        store: Arc<dyn DtabStore>,
+        namers: Vec<Arc<dyn Namer>>,
+        transforms: Transforms,
     ) -> Self {
-        unimplemented!()
+        let system = System::new(engine.clone(), Hosts::system());
+        Self::with_system(engine, store, namers, transforms, system)
+    }
+
+    /// The same with these system and utility namers (`/$/...`).
+    pub fn with_system(
+        engine: Engine,
+        store: Arc<dyn DtabStore>,
+        namers: Vec<Arc<dyn Namer>>,
+        transforms: Transforms,
+        system: Arc<System>,
+    ) -> Self {
+        let mut namer_classes = Vec::new();
+        for class in namers.iter().flat_map(|n| n.classes()) {
+            if !namer_classes.contains(class) {
+                namer_classes.push(*class);
+            }
+        }
+        let core = Core {
+            names: Mutex::default(),
+            store,
+            interpreter: Interpreter {
+                namers: namers.into(),
+                system,
+            },
+            numbers: Numbers::default(),
+            clusters: WeakTable::new(),
+            transforms,
+            namer_classes,
+            chains: WeakTable::new(),
+            bases: WeakTable::new(),
+            bindings: Bindings::new(IDLE_TIME),
+            evaluations: AtomicU64::new(0),
+            engine,
+        };
+        Self {
+            core: Arc::new(core),
+        }
     }
 
     /// The shared binding for this question and the caller's class. Never waits: the state may be pending.
-    pub fn bind(&self, _key: &BindKey, _caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
-        unimplemented!()
+    pub fn bind(&self, key: &BindKey, caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
+        let core = &self.core;
+        let chain = core.chain(&key.transformers)?;
+        let caller = core.project(caller, &chain);
+        let binding = core.bindings.get_or(key, &caller, || {
+            let number = core.numbers.next();
+            Binding {
+                number: number.value(),
+                key: key.clone(),
+                state: Cell::new(BindState::Pending),
+                partial: Cell::new(false),
+                work: OnceLock::new(),
+                _number: number,
+            }
+        });
+        binding
+            .work
+            .get_or_init(|| core.begin(&binding, chain, caller));
+        Ok(binding)
     }
 
     /// A concrete id (`/#/...`, `/$/...`, or those behind `/%/...`, naming 6.1) bound with an empty dtab.
-    pub fn bind_id(&self, _id: &Path, _caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
-        unimplemented!()
-    }
-
-    /// Every step of a name (naming 7). `stored` tells whether the root's stored dtab takes part.
-    pub async fn delegate(
-        &self,
-        _key: &BindKey,
-        _caller: &Caller,
-    ) -> Result<Delegation, BindError> {
-        unimplemented!()
+    pub fn bind_id(&self, id: &Path, caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
+        let key = BindKey {
+            root: None,
+            router: Dtab::empty(),
+            local: Dtab::empty(),
+            path: untransformed(id),
+            transformers: Arc::new([]),
+        };
+        self.bind(&key, caller)
     }
 
     /// The names that enumerating namers know, sorted.
     pub fn names(&self) -> Vec<ClusterId> {
-        unimplemented!()
+        self.names_cell().get().1.to_vec()
+    }
+
+    /// The same, live while the cell is held.
+    pub fn names_cell(&self) -> Arc<Cell<Arc<[ClusterId]>>> {
+        let mut names = self.core.names.lock();
+        names.upgrade().unwrap_or_else(|| {
+            let cell = Listing::follow(&self.core.interpreter.namers, &self.core.engine);
+            *names = Arc::downgrade(&cell);
+            cell
+        })
     }
 
     /// Evaluations of bindings so far.
     pub fn evaluations(&self) -> u64 {
-        unimplemented!()
+        self.core.evaluations.load(Ordering::Relaxed)
     }
 
-    /// The bindings that are kept now, for the state page.
+    /// The bindings that are kept now, for the state page, by number.
     pub fn bindings(&self) -> Vec<Arc<Binding>> {
-        unimplemented!()
+        self.core.bindings.all()
     }
 
-    /// Forgets what nobody has held for the idle time; called by a timer of the app.
+    /// Forgets what nobody has held for [`IDLE_TIME`]; called by a timer of the app, every few seconds.
     pub fn sweep(&self) {
-        unimplemented!()
+        self.core.bindings.sweep();
+        self.core.bases.sweep();
+        self.core.clusters.sweep();
+        self.core.chains.sweep();
+        self.core.interpreter.system.sweep();
     }
 }
 
-impl PartialEq for BoundLeaf {
-    /// Id and residual (naming 4.2), and the same followed cluster.
-    fn eq(&self, other: &Self) -> bool {
-        self.cluster.number == other.cluster.number && self.residual == other.residual
+impl Core {
+    pub(super) fn count_evaluation(&self) {
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-impl BindError {
-    /// What a person reads.
-    pub fn message(&self) -> &str {
-        match self {
-            BindError::Depth(m)
-            | BindError::Width(m)
-            | BindError::Namer(m)
-            | BindError::Store(m) => m,
+    /// The checked list of transformers.
+    pub(super) fn chain(&self, specs: &Arc<[TransformerSpec]>) -> Result<Arc<Chain>, BindRefused> {
+        if let Some(chain) = self.chains.get(specs) {
+            return Ok(chain);
+        }
+        let chain = Arc::new(Chain::build(specs, &self.transforms)?);
+        Ok(self.chains.get_or(Arc::clone(specs), || chain))
+    }
+
+    /// What of the caller a question's answer depends on.
+    pub(super) fn project(&self, caller: &Caller, chain: &Chain) -> Caller {
+        project(caller, chain.classes.iter().chain(&self.namer_classes))
+    }
+
+    /// What of the caller a cluster depends on: only a namer with transformers of its own gives ids with `/%`.
+    pub(super) fn cluster_caller(
+        &self,
+        caller: &Caller,
+        origin: &Cluster,
+        chain: &Chain,
+    ) -> Caller {
+        if is_transformed(&origin.id.0) {
+            self.project(caller, chain)
+        } else {
+            project(caller, &chain.classes)
         }
     }
-}
 
-impl BoundCluster {
-    /// The endpoints, if the cluster is bound now.
-    pub fn bound(&self) -> Option<Arc<EndpointSet>> {
-        match &self.replicas.get().1 {
-            Replicas::Bound(set) => Some(Arc::clone(set)),
-            Replicas::Pending | Replicas::Neg | Replicas::Failed(_) => None,
-        }
+    fn base(self: &Arc<Self>, key: BaseKey) -> Arc<Base> {
+        let base = self
+            .bases
+            .get_or(key.clone(), || Arc::new(Base::new(key, self)));
+        base.start(self);
+        base
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        binding: &Binding,
+        chain: Arc<Chain>,
+        caller: Caller,
+    ) -> (Arc<Transformed>, Handle) {
+        let key = &binding.key;
+        let namers_see = project(&caller, &self.namer_classes);
+        let base = self.base(BaseKey {
+            root: key.root.clone(),
+            router: key.router.clone(),
+            local: key.local.clone(),
+            path: key.path.clone(),
+            caller: namers_see.clone(),
+        });
+        let replacements = chain
+            .transformers
+            .iter()
+            .map(|transformer| match &transformer.effect {
+                Effect::Leaves(_) => None,
+                Effect::Const(path) | Effect::Replace(path) => {
+                    Some(self.base(BaseKey::bare(path.clone(), namers_see.clone())))
+                }
+            })
+            .collect();
+        let transformed = Arc::new(Transformed {
+            core: Arc::downgrade(self),
+            base,
+            chain,
+            replacements,
+            caller,
+            state: Arc::clone(&binding.state),
+            partial: Arc::clone(&binding.partial),
+        });
+        let weak: Weak<Transformed> = Arc::downgrade(&transformed);
+        let handle = self.engine.add(weak);
+        (transformed, handle)
     }
 }
 
-impl fmt::Debug for BoundCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BoundCluster({} {})", self.number, self.id)
-    }
+fn is_transformed(id: &Path) -> bool {
+    id.elems().first().is_some_and(|e| e.as_bytes() == b"%")
 }
 
-impl fmt::Debug for Binding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Binding({} {})", self.number, self.key.path)
+/// The id without the prefixes of transformers: from the first `#` or `$` on (naming 6.1).
+fn untransformed(id: &Path) -> Path {
+    if !is_transformed(id) {
+        return id.clone();
     }
+    let prefixes = id
+        .elems()
+        .iter()
+        .take_while(|e| !matches!(e.as_bytes(), b"#" | b"$"))
+        .count();
+    id.skip(prefixes)
 }
 
 impl fmt::Debug for Binder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binder").finish_non_exhaustive()
+        f.debug_struct("Binder")
+            .field("interpreter", &self.core.interpreter)
+            .field("evaluations", &self.evaluations())
+            .finish_non_exhaustive()
     }
 }

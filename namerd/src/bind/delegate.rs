@@ -1,10 +1,9 @@
 //! Delegation trees: every step from a path to its clusters, for humans (naming 7).
 
-use std::sync::Arc;
+use l5d_naming::{Dentry, Replicas, Weight};
 
-use l5d_naming::{Dentry, Path, Replicas, Weight};
-
-use super::BoundLeaf;
+use super::{BindError, BindKey, Binder, BoundLeaf};
+use crate::store::Caller;
 
 /// Which part of the full dtab a rule comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,5 +62,13 @@ pub enum DelegationKind {
     },
 }
 
-/// A path shared by several nodes is printed once.
-pub(super) type Shown = Arc<Path>;
+impl Binder {
+    /// Every step of a name (naming 7). `stored` tells whether the root's stored dtab takes part.
+    pub async fn delegate(
+        &self,
+        _key: &BindKey,
+        _caller: &Caller,
+    ) -> Result<Delegation, BindError> {
+        unimplemented!()
+    }
+}

@@ -5,14 +5,25 @@
 //! its cluster's own cell. Transformers that a router sends along are applied to the leaves, shared by (id, list, class
 //! of the caller).
 
+mod base;
 mod binder;
+mod binding;
+mod branches;
+mod chain;
 mod delegate;
+pub mod dns;
 mod interpreter;
+mod listing;
 mod namer;
 pub mod namers;
+mod rules;
+mod table;
+mod transformed;
 
-pub use binder::{
-    BindError, BindKey, BindRefused, BindState, Binder, Binding, BoundCluster, BoundLeaf,
-};
+#[cfg(test)]
+mod tests;
+
+pub use binder::{Binder, IDLE_TIME};
+pub use binding::{BindError, BindKey, BindRefused, BindState, Binding, BoundCluster, BoundLeaf};
 pub use delegate::{Delegation, DelegationKind, RuleSource};
 pub use namer::{Answer, Found, Namer};

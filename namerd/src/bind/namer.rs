@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use l5d_naming::{ClusterId, NameTree, Path};
 
-use crate::store::{Cell, Cluster, Reads};
+use crate::store::{Caller, Cell, Cluster, Reads};
+use crate::transform::CallerClass;
 
 /// A leaf of a namer's answer.
 #[derive(Clone, Debug)]
@@ -41,7 +42,15 @@ pub trait Namer: Send + Sync {
 
     /// Answers for the path behind the prefix. Whatever it looks at that can change is read through `reads`; the answer
     /// tells existence only, addresses are in the cluster's cells. Never waits.
-    fn look_up(&self, rest: &Path, reads: &mut Reads) -> Answer;
+    ///
+    /// Law: as long as somebody holds a cell of a cluster, it is fed, and the same id gives that cell or one that shows
+    /// the same (K8S-2), for callers that agree in [`Namer::classes`].
+    fn look_up(&self, rest: &Path, caller: &Caller, reads: &mut Reads) -> Answer;
+
+    /// Which parts of the caller its answers depend on: those of per-caller transformers on the namer (K8S-68).
+    fn classes(&self) -> &[CallerClass] {
+        &[]
+    }
 
     /// The names it can enumerate, for the names listing.
     fn names(&self) -> Option<Arc<Cell<Arc<[ClusterId]>>>> {

@@ -77,6 +77,20 @@ impl Engine {
         Handle { slot }
     }
 
+    /// A cell that a node of its own feeds for as long as somebody holds the cell. `node` gets the cell to write to.
+    pub fn computed<T, N>(&self, first: T, node: impl FnOnce(Weak<Cell<T>>) -> N) -> Arc<Cell<T>>
+    where
+        T: Send + Sync + 'static,
+        N: Recompute + 'static,
+    {
+        let cell = Cell::new(first);
+        let node = Arc::new(node(Arc::downgrade(&cell)));
+        let weak: Weak<N> = Arc::downgrade(&node);
+        let handle = self.add(weak);
+        cell.keep(Arc::new((node, handle)));
+        cell
+    }
+
     /// Recomputes until nothing is queued; for tests, and for calls that must see their own write.
     pub fn settle(&self) {
         while let Some(slot) = self.shared.pop() {

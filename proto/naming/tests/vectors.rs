@@ -14,20 +14,24 @@ fn vectors(section: &str) -> Vec<Value> {
         println!("skipped: {FILE} cannot be read");
         return Vec::new();
     };
-    let all: Value = serde_json::from_str(&text).unwrap();
-    all[section].as_array().unwrap().clone()
+    let all: Value = serde_json::from_str(&text).expect("JSON");
+    all[section].as_array().expect("a list").clone()
 }
 
 fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
-    vector[key].as_str().unwrap()
+    vector[key].as_str().expect("a text")
 }
 
 /// The value, if the vector has one; otherwise checks the place of the error.
 fn read<T: std::fmt::Debug>(vector: &Value, result: Result<T, ParseError>) -> Option<T> {
     if vector["ok"] == true {
-        return Some(result.unwrap());
+        return Some(result.expect("a value"));
     }
-    assert_eq!(vector["error_pos"], result.unwrap_err().offset, "{vector}");
+    assert_eq!(
+        vector["error_pos"],
+        result.expect_err("an error").offset,
+        "{vector}"
+    );
     None
 }
 

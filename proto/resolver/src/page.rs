@@ -1,8 +1,8 @@
 //! A cluster's whole state as messages of at most [`MESSAGE_BYTES`], and back (resolver API 2).
 
+use std::mem::take;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use l5d_naming::{ClusterId, Endpoint, EndpointSet, EndpointWeight, Replicas};
 use prost::Message as _;
 use prost::encoding::encoded_len_varint;
@@ -160,11 +160,14 @@ struct Open {
 
 impl Assembly {
     /// Takes the next page; gives the state with the last one. After an error the next page begins a new cluster.
-    pub fn push(&mut self, page: Cluster) -> Result<Option<Whole>, PageError> {
+    pub fn push(&mut self, mut page: Cluster) -> Result<Option<Whole>, PageError> {
         let (number, more) = (page.number, page.more);
+        // The bytes belong to a whole network buffer: they are read and let go.
+        let (put4, put6) = (take(&mut page.put4), take(&mut page.put6));
+        let weights = take(&mut page.weights);
         let mut open = match self.open.take() {
             None => Open {
-                first: page.clone(),
+                first: page,
                 records: Vec::new(),
             },
             Some(open) if open.first.number == number => open,
@@ -175,11 +178,9 @@ impl Assembly {
                 });
             }
         };
-        let records = read_puts(&page.put4, &page.put6, &page.weights)
+        let records = read_puts(&put4, &put6, &weights)
             .map_err(|source| PageError::Records { number, source })?;
         open.records.extend(records);
-        // The bytes of a page belong to its whole network buffer: do not hold on to them.
-        (open.first.put4, open.first.put6) = (Bytes::new(), Bytes::new());
         if more {
             self.open = Some(open);
             return Ok(None);

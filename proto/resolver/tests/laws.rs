@@ -73,7 +73,7 @@ fn replicas() -> impl Strategy<Value = Replicas> {
 }
 
 fn path() -> impl Strategy<Value = Path> {
-    let elem = vec(any::<u8>(), 1..10).prop_map(|bytes| Elem::new(bytes).unwrap());
+    let elem = vec(any::<u8>(), 1..10).prop_map(|bytes| Elem::new(bytes).expect("some bytes"));
     vec(elem, 0..4).prop_map(Path::from_elems)
 }
 
@@ -101,7 +101,7 @@ fn bound(set: &EndpointSet) -> Replicas {
 
 /// Encodes and decodes as the wire does.
 fn travel<M: prost::Message + Default>(message: &M) -> M {
-    M::decode(message.encode_to_vec().as_slice()).unwrap()
+    M::decode(message.encode_to_vec().as_slice()).expect("a message")
 }
 
 proptest! {

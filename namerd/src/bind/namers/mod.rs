@@ -1,1 +1,28 @@
-//! The namers: fs, inet, rewrite, utility and Kubernetes.
+//! The namers: what is built in under `/$`, and what configurations name under `/#`.
+
+mod addresses;
+mod fs;
+mod inet;
+mod k8s;
+mod rewrite;
+mod system;
+mod transformed;
+mod utility;
+
+use l5d_naming::{Elem, Path};
+
+pub use fs::FsNamer;
+pub use k8s::K8sNamer;
+pub use rewrite::{BadRewrite, RewriteNamer};
+pub use system::System;
+pub use transformed::TransformedNamer;
+
+/// A path of a text's parts; empty parts are left out.
+fn path_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Path {
+    Path::from_elems(parts.into_iter().filter_map(Elem::new))
+}
+
+/// Where a configured namer answers: `/#` and its prefix (naming 4.4).
+fn under_hash(prefix: &Path) -> Path {
+    path_of(["#"]).concat(prefix)
+}

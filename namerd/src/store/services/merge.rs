@@ -205,17 +205,18 @@ impl<'a> Pool<'a> {
         self.bound(usable(self.candidates.iter().collect(), self.draining))
     }
 
-    /// K8S-94 over each node on its own (K8S-57). Endpoints without a node name are judged together.
+    /// K8S-94 over each node on its own (K8S-57). Endpoints without a node name are judged together. What is held counts
+    /// only on a node that has no ready one now: a gateway that is replaced in one event is one change (K8S-58).
     pub(super) fn each_node(&self) -> Replicas {
-        let ready: HashSet<Option<&str>> = self
-            .candidates
-            .iter()
-            .filter(|c| c.endpoint.ready)
-            .map(Candidate::node)
-            .collect();
+        let now_ready = |c: &&Candidate<'a>| c.endpoint.ready && !c.held;
+        let ready = self.candidates.iter().filter(now_ready);
+        let ready: HashSet<Option<&str>> = ready.map(Candidate::node).collect();
         self.bound(self.candidates.iter().filter(|c| {
-            c.endpoint.ready
-                || (self.draining && c.endpoint.is_usable() && !ready.contains(&c.node()))
+            let alone = !ready.contains(&c.node());
+            match (c.endpoint.ready, c.held) {
+                (true, held) => !held || alone,
+                (false, _) => alone && self.draining && c.endpoint.is_usable(),
+            }
         }))
     }
 

@@ -11,7 +11,7 @@ pub(crate) fn elem() -> impl Strategy<Value = Elem> {
         2 => "[a-zA-Z0-9_:.#$%-]{1,40}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 1..30),
     ]
-    .prop_map(|bytes| Elem::new(bytes).unwrap())
+    .prop_map(|bytes| Elem::new(bytes).expect("some bytes"))
 }
 
 pub(crate) fn path() -> impl Strategy<Value = Path> {
