@@ -1,1 +1,13 @@
-//! To be written.
+//! Endpoint to connection: opening one with a time limit, keeping idle ones, and the counters that all layers use.
+//!
+//! An address comes in, a connected stream goes out. Everything here belongs to one worker; nothing is shared but the
+//! counters, which have one writer and any number of readers. It never decides which endpoint to use and never looks at
+//! what travels on a connection.
+
+mod count;
+mod dial;
+mod pool;
+
+pub use count::{Counter, Histogram, HistogramView, Registry, RequestCounts};
+pub use dial::{ConnectError, Connection, dial};
+pub use pool::{IDLE_LIMIT, Pool};

@@ -1,1 +1,10 @@
-//! To be written.
+//! Request to cluster: identifier (request to path), name (path and override to its live tree), pick (tree to leaf).
+//!
+//! Header values come in, a [`Leaf`](crate::cache::Leaf) goes out. A worker remembers what it has looked up for a moment, so
+//! that a request whose name is in use costs one look into a table of its own. Nothing here waits or touches a socket.
+
+mod names;
+mod pick;
+
+pub use names::{Override, OverrideError, Route, Routes, ServiceStats};
+pub use pick::pick;

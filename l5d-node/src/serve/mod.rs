@@ -1,1 +1,4 @@
-//! To be written.
+mod buffer;
+mod context;
+mod stats;
+mod wire;

@@ -1,0 +1,72 @@
+//! Opening a connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::Counter;
+
+/// An open connection to an endpoint; counted while it is open.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where bytes go and come from.
+    pub stream: TcpStream,
+    open: Arc<Counter>,
+}
+
+/// No connection could be opened; the destination has seen nothing of the request.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Refused, unreachable, reset, no local resources.
+    #[error("cannot connect to {addr}: {source}")]
+    Failed {
+        /// Where to.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No answer within the limit.
+    #[error("cannot connect to {addr}: no answer within {limit:?}")]
+    TimedOut {
+        /// Where to.
+        addr: SocketAddr,
+        /// The limit (node-proxy 13.10).
+        limit: Duration,
+    },
+}
+
+/// Connects, with `TCP_NODELAY`, within `limit`; `open` counts the connection as long as it is open. Cancel safe: a
+/// dropped attempt leaves nothing behind.
+pub async fn dial(
+    addr: SocketAddr,
+    limit: Duration,
+    open: &Arc<Counter>,
+) -> Result<Connection, ConnectError> {
+    let connect = async {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    match tokio::time::timeout(limit, connect).await {
+        Ok(Ok(stream)) => Ok(Connection::new(stream, open.clone())),
+        Ok(Err(source)) => Err(ConnectError::Failed { addr, source }),
+        Err(_) => Err(ConnectError::TimedOut { addr, limit }),
+    }
+}
+
+impl Connection {
+    /// Counts `stream` in `open` until it is dropped.
+    pub fn new(stream: TcpStream, open: Arc<Counter>) -> Self {
+        open.inc();
+        Self { stream, open }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}

@@ -1,0 +1,239 @@
+//! What one worker has looked up for one router: overrides by their text, and routes by identified value and override.
+//!
+//! The shared cache must see that a name is in use, and must be able to let go of one that is not: an entry is looked up
+//! there again after [`RECHECK`], and dropped here after [`UNUSED`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use l5d_naming::{Dtab, Elem, ParseError, Path, limits};
+use tokio::time::Instant;
+
+use crate::cache::{Name, NameState, Names};
+use crate::config::Router;
+use crate::connect::{Registry, RequestCounts};
+
+/// The routes of one router, of one worker.
+pub struct Routes {
+    index: usize,
+    router: Arc<Router>,
+    names: Arc<dyn Names>,
+    registry: Arc<Registry<ServiceStats>>,
+    routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, RandomState>>,
+    overrides: RefCell<HashMap<Box<[u8]>, Rc<Override>, RandomState>>,
+    /// Where keys are put together, so that a hit allocates nothing.
+    key: RefCell<Vec<u8>>,
+}
+
+/// One logical name with one override, in use by this worker.
+#[derive(Debug)]
+pub struct Route {
+    /// Logical name.
+    pub path: Path,
+    /// Its printed form.
+    pub shown: String,
+    /// The request's override.
+    pub local: Rc<Override>,
+    /// What happened.
+    pub stats: Arc<ServiceStats>,
+    name: RefCell<Arc<Name>>,
+    checked: Cell<Instant>,
+    used: Cell<Instant>,
+}
+
+/// A request's own dtab.
+#[derive(Debug, Default)]
+pub struct Override {
+    /// `None`: the request brought none, or an empty one.
+    pub dtab: Option<Dtab>,
+    /// What goes on in `l5d-ctx-dtab`.
+    pub shown: String,
+}
+
+/// A request's dtab that does not read.
+#[derive(Debug, thiserror::Error)]
+pub enum OverrideError {
+    /// A field is not text.
+    #[error("invalid dtab override: not UTF-8")]
+    NotText,
+    /// All fields together.
+    #[error("invalid dtab override: longer than {} bytes", limits::DTAB_BYTES)]
+    TooLong,
+    /// Where and what.
+    #[error("invalid dtab override: {0}")]
+    Syntax(#[from] ParseError),
+}
+
+/// Counters of one logical name (`rt/<router>/service/<name>`), of one worker. Each request counts once.
+pub type ServiceStats = RequestCounts;
+
+/// How long a name that is in use is not looked up again in the shared cache.
+const RECHECK: Duration = Duration::from_secs(1);
+/// How long an unused route is kept.
+const UNUSED: Duration = Duration::from_secs(5);
+
+impl Routes {
+    /// No routes yet, for the router at `index` of the configuration.
+    pub fn new(
+        index: usize,
+        router: Arc<Router>,
+        names: Arc<dyn Names>,
+        registry: Arc<Registry<ServiceStats>>,
+    ) -> Self {
+        Self {
+            index,
+            router,
+            names,
+            registry,
+            routes: RefCell::default(),
+            overrides: RefCell::default(),
+            key: RefCell::default(),
+        }
+    }
+
+    /// The override in these field values, in order (node-proxy 8.2). The text of an override in use is read once.
+    pub fn local<'a>(
+        &self,
+        values: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Rc<Override>, OverrideError> {
+        let mut text = self.key.borrow_mut();
+        text.clear();
+        for value in values.filter(|v| !v.is_empty()) {
+            if !matches!(text.last(), None | Some(b';')) {
+                text.push(b';');
+            }
+            text.extend_from_slice(value);
+        }
+        if let Some(found) = self.overrides.borrow().get(&text[..]) {
+            return Ok(found.clone());
+        }
+        let local = Rc::new(Override::parse(&text)?);
+        let mut all = self.overrides.borrow_mut();
+        if all.len() >= self.router.cache.paths {
+            all.clear();
+        }
+        all.insert(text.as_slice().into(), local.clone());
+        Ok(local)
+    }
+
+    /// The route of an identified value: the prefix and one segment (node-proxy 7.2). `None`: the value is empty.
+    pub fn route(&self, value: &[u8], local: &Rc<Override>, now: Instant) -> Option<Rc<Route>> {
+        let mut key = self.key.borrow_mut();
+        key.clear();
+        key.extend_from_slice(value);
+        if local.dtab.is_some() {
+            // Field values have no NUL.
+            key.push(0);
+            key.extend_from_slice(local.shown.as_bytes());
+        }
+        let found = self.routes.borrow().get(&key[..]).cloned();
+        if let Some(route) = found {
+            route.used.set(now);
+            if now.saturating_duration_since(route.checked.get()) > RECHECK {
+                self.recheck(&route, now);
+            }
+            return Some(route);
+        }
+        let path = self.router.dst_prefix.child(Elem::new(value)?);
+        let route = Rc::new(self.open(path, local, now));
+        let mut all = self.routes.borrow_mut();
+        if all.len() >= self.router.cache.paths {
+            all.clear();
+        }
+        all.insert(key.as_slice().into(), route.clone());
+        Some(route)
+    }
+
+    /// The name's state now. One that is not bound is looked up again, since the shared cache may know of another try.
+    pub fn state(&self, route: &Route, now: Instant) -> Arc<NameState> {
+        let state = route.name.borrow().state();
+        if matches!(*state, NameState::Bound(_)) {
+            return state;
+        }
+        self.recheck(route, now);
+        route.name.borrow().state()
+    }
+
+    /// For messages while a name is pending.
+    pub fn why_pending(&self) -> String {
+        self.names.why_pending(self.index)
+    }
+
+    /// Lets go of what has not been used for a while. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.routes.borrow_mut().retain(|_, route| {
+            now.saturating_duration_since(route.used.get()) <= UNUSED || Rc::strong_count(route) > 1
+        });
+        self.overrides
+            .borrow_mut()
+            .retain(|_, local| Rc::strong_count(local) > 1);
+        self.registry.expire(self.router.cache.idle_ttl, now);
+    }
+
+    fn open(&self, path: Path, local: &Rc<Override>, now: Instant) -> Route {
+        let shown = path.to_string();
+        let stats = self.registry.get(
+            shown.trim_start_matches('/'),
+            self.router.cache.paths.saturating_mul(2),
+        );
+        Route {
+            name: RefCell::new(self.look_up(&path, local)),
+            path,
+            shown,
+            local: local.clone(),
+            stats,
+            checked: Cell::new(now),
+            used: Cell::new(now),
+        }
+    }
+
+    fn recheck(&self, route: &Route, now: Instant) {
+        let name = self.look_up(&route.path, &route.local);
+        *route.name.borrow_mut() = name;
+        route.checked.set(now);
+    }
+
+    fn look_up(&self, path: &Path, local: &Override) -> Arc<Name> {
+        match &local.dtab {
+            Some(dtab) => self.names.name(self.index, path, dtab),
+            None => self.names.name(self.index, path, &Dtab::empty()),
+        }
+    }
+}
+
+impl Route {
+    /// The name, to wait for its first state.
+    pub fn name(&self) -> Arc<Name> {
+        self.name.borrow().clone()
+    }
+}
+
+impl Override {
+    fn parse(text: &[u8]) -> Result<Self, OverrideError> {
+        let text = std::str::from_utf8(text).map_err(|_| OverrideError::NotText)?;
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        if text.len() > limits::DTAB_BYTES {
+            return Err(OverrideError::TooLong);
+        }
+        let dtab = Dtab::parse(text)?;
+        if dtab.is_empty() {
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            shown: dtab.show_exact(),
+            dtab: Some(dtab),
+        })
+    }
+}
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Routes({})", self.router.label)
+    }
+}
