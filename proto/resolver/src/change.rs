@@ -109,31 +109,39 @@ impl Change {
         (delta.encoded_len() + ENVELOPE <= MESSAGE_BYTES).then_some(delta)
     }
 
-    /// The set after the change and its hash, given the hash before. Endpoints that stay as they are keep their metadata.
-    ///
-    /// The set has one endpoint for each address, as those from messages and [`EndpointSet::merged`] do.
-    pub fn apply(&self, set: &EndpointSet, hash: u64) -> (EndpointSet, u64) {
-        debug_assert!(records(set).count() == set.len(), "the set is merged");
+    /// The hash after the change, given the set and its hash before. Costs as much as the change, not as the set.
+    pub fn hash_after(&self, before: &EndpointSet, hash: u64) -> u64 {
         let mut hash = RunningHash(hash);
-        let mut kept = Vec::with_capacity(set.len() + self.entries.len());
-        let mut changed = self.entries.iter().peekable();
-        for endpoint in set.endpoints() {
-            let Record { addr, weight } = record(endpoint);
-            while let Some((addr, weight)) = changed.next_if(|(at, _)| *at < addr) {
-                kept.extend(come(*addr, *weight, &mut hash));
+        for (addr, weight) in &self.entries {
+            if let Some(was) = weight_of(before, *addr) {
+                hash.remove(*addr, was);
             }
-            match changed.peek() {
-                Some((at, _)) if *at == addr => hash.remove(addr, weight),
-                _ => kept.push(endpoint.clone()),
+            if let Some(is) = weight {
+                hash.add(*addr, *is);
             }
         }
-        for (addr, weight) in changed {
-            kept.extend(come(*addr, *weight, &mut hash));
-        }
-        let next = EndpointSet::new(kept)
+        hash.0
+    }
+
+    /// The set after the change and its hash, given both before. Endpoints that stay as they are keep their metadata.
+    pub fn apply(&self, set: &EndpointSet, hash: u64) -> (EndpointSet, u64) {
+        let puts = self.puts().map(|put| Endpoint {
+            weight: put.weight,
+            ..Endpoint::new(put.addr)
+        });
+        let mut touched = self.entries.iter().map(|(addr, _)| *addr).peekable();
+        let stays = |endpoint: &&Endpoint| {
+            let addr = record(endpoint).addr;
+            while touched.next_if(|at| *at < addr).is_some() {}
+            touched.peek() != Some(&addr)
+        };
+        let mut next: Vec<Endpoint> = set.endpoints().iter().filter(stays).cloned().collect();
+        // Two sorted runs, which sorting merges.
+        next.extend(puts);
+        let next = EndpointSet::new(next)
             .with_authority(set.authority().cloned())
             .with_at(set.at());
-        (next, hash.0)
+        (next, self.hash_after(set, hash))
     }
 
     /// Whether nothing changed.
@@ -169,17 +177,14 @@ impl Change {
     }
 }
 
-fn come(
-    addr: SocketAddr,
-    weight: Option<EndpointWeight>,
-    hash: &mut RunningHash,
-) -> Option<Endpoint> {
-    let weight = weight?;
-    hash.add(addr, weight);
-    Some(Endpoint {
-        weight,
-        ..Endpoint::new(addr)
-    })
+/// The weight of an address in a set, if it has it; of several endpoints of that address together.
+fn weight_of(set: &EndpointSet, addr: SocketAddr) -> Option<EndpointWeight> {
+    let endpoints = set.endpoints();
+    let first = endpoints.partition_point(|e| record(e).addr < addr);
+    let same = endpoints[first..].iter().map(record);
+    same.take_while(|r| r.addr == addr)
+        .map(|r| r.weight)
+        .reduce(EndpointWeight::saturating_add)
 }
 
 /// Applies a delta as a whole: the next set and its hash, which is the one that the delta says.

@@ -147,6 +147,15 @@ proptest! {
         prop_assert_eq!(change.is_empty(), old == new);
     }
 
+    /// Resolver API 1: also where addresses stand twice in a set.
+    #[test]
+    fn the_hash_follows_changes_of_sets_that_are_not_merged(old in endpoints(), new in endpoints()) {
+        let [old, new] = [old, new].map(EndpointSet::new);
+        let change = Change::between(&old, &new).unwrap();
+        let hash = change.hash_after(&old, cluster_hash(&bound(&old)));
+        prop_assert_eq!(hash, cluster_hash(&bound(&new)));
+    }
+
     /// Resolver API 5.3: a laggard gets one composed delta.
     #[test]
     fn a_composed_change_does_what_its_parts_do(sets in vec(plain_set(), 1..6)) {
