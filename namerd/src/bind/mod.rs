@@ -25,5 +25,5 @@ mod tests;
 
 pub use binder::{Binder, IDLE_TIME};
 pub use binding::{BindError, BindKey, BindRefused, BindState, Binding, BoundCluster, BoundLeaf};
-pub use delegate::{Delegation, DelegationKind, RuleSource};
+pub use delegate::{Delegation, DelegationKind, Rule, RuleSource};
 pub use namer::{Answer, Found, Namer};

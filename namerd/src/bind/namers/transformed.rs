@@ -18,25 +18,17 @@ pub struct TransformedNamer {
     inner: Arc<dyn Namer>,
     transformers: Vec<Transformer>,
     classes: Vec<CallerClass>,
-    /// Stands in for callers that name no node (K8S-68).
-    own: Caller,
     /// Binds the paths of const and replace: only `/$/...` is known here (naming 6.3).
     interpreter: Interpreter,
 }
 
 impl TransformedNamer {
-    /// `inner` with these transformers, in order. `own` is namerd's own node and addresses, for callers without any.
-    pub fn new(
-        inner: Arc<dyn Namer>,
-        transformers: Vec<Transformer>,
-        own: Caller,
-        system: Arc<System>,
-    ) -> Self {
+    /// `inner` with these transformers, in order.
+    pub fn new(inner: Arc<dyn Namer>, transformers: Vec<Transformer>, system: Arc<System>) -> Self {
         Self {
             inner,
             classes: classes(&transformers),
             transformers,
-            own,
             interpreter: Interpreter {
                 namers: Arc::new([]),
                 system,
@@ -109,11 +101,6 @@ impl Namer for TransformedNamer {
         {
             return answer;
         }
-        let caller = if *caller == Caller::default() {
-            &self.own
-        } else {
-            caller
-        };
         self.transformers
             .iter()
             .fold(answer, |answer, t| self.transform(t, answer, caller, reads))

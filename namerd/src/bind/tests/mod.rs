@@ -1,6 +1,7 @@
 //! Binding as a whole, over files, a dtab store in memory and hand-made namers. Nothing waits: the engine is run dry.
 
 mod binding;
+mod delegation;
 mod live;
 mod model;
 mod vectors;
