@@ -1,8 +1,8 @@
 //! Trees, texts, transformers and states to and from messages. A text that does not read is an error that names its field.
 
 use l5d_naming::{
-    BoundName, BoundTree, ClusterId, Dtab, Endpoint, NameTree, ParseError, Path, Replicas,
-    TransformerSpec, Weight, Weighted, limits,
+    ClusterId, Dtab, Endpoint, NameTree, ParseError, Path, Replicas, TransformerSpec, Weight,
+    Weighted, limits,
 };
 
 use crate::hash::cluster_hash;
@@ -116,50 +116,6 @@ pub fn tree_of<T>(
             });
             NameTree::Union(branches.collect::<Result<_, BadNode>>()?)
         }
-    })
-}
-
-/// The message of a bound tree in `Follow`; `number` gives a cluster's.
-pub fn followed_node(
-    tree: &BoundTree,
-    mut number: impl FnMut(&ClusterId) -> u32,
-) -> Result<v1::Node, UnsentTree> {
-    node_of(tree, &mut |name| v1::Leaf {
-        cluster: number(&name.id),
-        residual: name.residual.to_string(),
-        id: String::new(),
-    })
-}
-
-/// The bound tree of a message of `Follow`; `id` knows a number's cluster.
-pub fn followed_tree(
-    node: &v1::Node,
-    id: impl Fn(u32) -> Option<ClusterId>,
-) -> Result<BoundTree, BadNode> {
-    tree_of(node, &mut |leaf| {
-        Ok(BoundName {
-            id: id(leaf.cluster).ok_or(BadNode::Cluster(leaf.cluster))?,
-            residual: read_path("residual", &leaf.residual)?,
-        })
-    })
-}
-
-/// The message of a bound tree for tools: leaves have ids.
-pub fn shown_node(tree: &BoundTree) -> Result<v1::Node, UnsentTree> {
-    node_of(tree, &mut |name| v1::Leaf {
-        cluster: 0,
-        residual: name.residual.to_string(),
-        id: name.id.to_string(),
-    })
-}
-
-/// The bound tree of a message for tools.
-pub fn shown_tree(node: &v1::Node) -> Result<BoundTree, BadNode> {
-    tree_of(node, &mut |leaf| {
-        Ok(BoundName {
-            id: ClusterId(read_path("id", &leaf.id)?),
-            residual: read_path("residual", &leaf.residual)?,
-        })
     })
 }
 

@@ -9,10 +9,7 @@ use l5d_naming::{
     Replicas, TransformerSpec, Weight, Weighted, limits,
 };
 use l5d_resolver::change::{Change, DeltaError, apply_delta};
-use l5d_resolver::convert::{
-    BadNode, UnsentTree, followed_node, followed_tree, node_of, resolved_cluster, shown_node,
-    shown_tree,
-};
+use l5d_resolver::convert::{BadNode, UnsentTree, node_of, read_path, resolved_cluster, tree_of};
 use l5d_resolver::hash::{Digest, cluster_hash, tree_hash};
 use l5d_resolver::page::{Assembly, PageError, Whole, pages};
 use l5d_resolver::record::{RecordError, read_dels, read_puts, records};
@@ -97,6 +94,14 @@ fn bound_tree() -> impl Strategy<Value = BoundTree> {
 
 fn bound(set: &EndpointSet) -> Replicas {
     Replicas::Bound(Arc::new(set.clone()))
+}
+
+/// A leaf as tools get it.
+fn named(leaf: &v1::Leaf) -> Result<BoundName, BadNode> {
+    Ok(BoundName {
+        id: ClusterId(read_path("id", &leaf.id)?),
+        residual: read_path("residual", &leaf.residual)?,
+    })
 }
 
 /// Encodes and decodes as the wire does.
@@ -205,16 +210,12 @@ proptest! {
 
     #[test]
     fn a_bound_tree_travels(tree in bound_tree()) {
-        let node = travel(&shown_node(&tree).unwrap());
-        prop_assert_eq!(shown_tree(&node), Ok(tree.clone()));
-        let mut ids = Vec::new();
-        let node = followed_node(&tree, |id| {
-            ids.push(id.clone());
-            ids.len() as u32
+        let node = node_of(&tree, &mut |name: &BoundName| v1::Leaf {
+            cluster: 0,
+            residual: name.residual.to_string(),
+            id: name.id.to_string(),
         });
-        let told = followed_tree(&travel(&node.unwrap()), |n| ids.get(n as usize - 1).cloned());
-        prop_assert_eq!(tree_hash(told.as_ref().unwrap()), tree_hash(&tree));
-        prop_assert_eq!(told, Ok(tree));
+        prop_assert_eq!(tree_of(&travel(&node.unwrap()), &mut named), Ok(tree));
     }
 
     #[test]
@@ -406,21 +407,17 @@ fn only_trees_that_every_reader_takes_are_sent() {
 
 #[test]
 fn a_tree_from_elsewhere_is_checked() {
-    // RES-2, RES-15.
+    // RES-15.
     let node = |kind| v1::Node { node: kind };
-    let leaf = |cluster| {
-        node(Some(v1::node::Node::Leaf(v1::Leaf {
-            cluster,
-            residual: "x".into(),
-            id: String::new(),
-        })))
+    assert_eq!(tree_of(&node(None), &mut named), Err(BadNode::Unknown));
+    let leaf = v1::Leaf {
+        id: "/#/x".into(),
+        ..v1::Leaf::default()
     };
-    let known = |n| (n == 1).then(|| ClusterId(Path::root()));
-    assert_eq!(followed_tree(&node(None), known), Err(BadNode::Unknown));
-    assert_eq!(followed_tree(&leaf(2), known), Err(BadNode::Cluster(2)));
-    let error = followed_tree(&leaf(1), known).unwrap_err().to_string();
+    let leaf = node(Some(v1::node::Node::Leaf(leaf)));
+    let error = tree_of(&leaf, &mut named).unwrap_err().to_string();
     assert!(
-        error.starts_with("a leaf's residual: '/' expected but 'x' found"),
+        error.starts_with("a leaf's residual: '/' expected but end of input found"),
         "{error}"
     );
     let branches = vec![v1::Branch {
@@ -428,7 +425,7 @@ fn a_tree_from_elsewhere_is_checked() {
         node: Some(node(Some(v1::node::Node::Neg(v1::Nothing {})))),
     }];
     let union = node(Some(v1::node::Node::Union(v1::Union { branches })));
-    assert_eq!(followed_tree(&union, known), Err(BadNode::Weight(-1.0)));
+    assert_eq!(tree_of(&union, &mut named), Err(BadNode::Weight(-1.0)));
 }
 
 #[test]
