@@ -1,1 +1,167 @@
-//! To be written.
+//! Watches the API server and writes the model of services; the only importer of kube.
+//!
+//! Three watches, cluster wide, whatever the number of nodes and names (K8S-80): EndpointSlices, Services, Nodes (their
+//! metadata). Each is one task with one state machine (K8S-110): list, then follow; resume where it was cut; list anew
+//! only when history is gone. What was listed last serves until a new list is complete (K8S-111). We list and follow
+//! ourselves instead of through kube's watcher, which fails a whole list for one bad object, tries a version for ever
+//! that the server will not take, and reconnects without a pause after clean ends.
+//! Must never: empty the model because the server is unwell, or touch Pods, Secrets or the old `/watch/` paths.
+
+mod decode;
+mod lines;
+mod list;
+mod pace;
+mod transport;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::transport::{ApiServer, Transport};
+use self::watch::ApiWatch;
+use crate::store::services::{Kind, Policy, Services};
+
+/// Where the API server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// As the pod's environment and service account say.
+    InCluster,
+    /// Plain HTTP, as to a `kubectl proxy`.
+    Plain {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// Anywhere.
+    Url {
+        /// `http://` or `https://`.
+        url: String,
+        /// File with a bearer token, read again as it changes.
+        token_file: Option<PathBuf>,
+        /// File with the authorities to trust, read again as it changes.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// What to watch, and how.
+#[derive(Clone, Debug)]
+pub struct K8sSource {
+    /// The API server.
+    pub address: Address,
+    /// Label keys that lookups may ask for (`labelSelector`); no other labels are kept.
+    pub label_keys: Vec<String>,
+    /// First lists wait a random time up to this, so that replicas spread (K8S-116).
+    pub startup_jitter: Duration,
+    /// When to say which kinds have not been listed yet (K8S-129). Only the log depends on it.
+    pub sync_timeout: Duration,
+    /// What may be configured of the rules.
+    pub policy: Policy,
+}
+
+/// Why the API server cannot even be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum K8sError {
+    /// Not in a pod, or without a service account.
+    #[error("no API server: give host and port, or run in a pod with a service account: {0}")]
+    InCluster(String),
+    /// Host and port, or URL.
+    #[error("the API server's address is not a URL: {0}")]
+    Address(String),
+    /// TLS files.
+    #[error("the API server's client cannot be built: {0}")]
+    Client(String),
+}
+
+/// The watched cluster. Its tasks end when the token is cancelled.
+#[derive(Clone, Debug)]
+pub struct Kubernetes {
+    /// The model; [`Services::ready`] tells when every kind has been listed once.
+    pub services: Services,
+}
+
+impl K8sSource {
+    /// The defaults for this address.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            label_keys: Vec::new(),
+            startup_jitter: Duration::from_secs(2),
+            sync_timeout: Duration::from_secs(60),
+            policy: Policy::default(),
+        }
+    }
+}
+
+impl Kubernetes {
+    /// Begins to watch. The server need not be there yet.
+    pub fn start(
+        source: K8sSource,
+        tracker: &TaskTracker,
+        token: &CancellationToken,
+    ) -> Result<Self, K8sError> {
+        let server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
+        // One client a kind: a connection that is given up must not be shared (K8S-117).
+        let services_server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
+        let nodes_server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
+        let transports = [server, services_server, nodes_server];
+        Ok(Self::watch(source, transports, tracker, token))
+    }
+
+    fn watch(
+        source: K8sSource,
+        transports: [Arc<dyn Transport>; 3],
+        tracker: &TaskTracker,
+        token: &CancellationToken,
+    ) -> Self {
+        let services = Services::new(source.policy.clone());
+        tracker.spawn(services.clone().run(token.clone()));
+        for (kind, transport) in Kind::ALL.into_iter().zip(transports) {
+            let random = fastrand::Rng::new();
+            let watch = ApiWatch::new(kind, transport, services.clone(), &source, random);
+            let token = token.clone();
+            tracker.spawn(async move {
+                token.run_until_cancelled(watch.run()).await;
+            });
+        }
+        let (waiting, token) = (services.clone(), token.clone());
+        tracker.spawn(async move {
+            let told = tell_what_is_missing(waiting, source.sync_timeout);
+            token.run_until_cancelled(told).await;
+        });
+        Self { services }
+    }
+}
+
+/// Says which kinds hold up readiness (K8S-129).
+async fn tell_what_is_missing(services: Services, timeout: Duration) {
+    let ready = services.ready();
+    let known = ready.wait_for(|ready| *ready);
+    if tokio::time::timeout(timeout, known).await.is_ok() {
+        return;
+    }
+    for kind in Kind::ALL {
+        let status = services.status(kind);
+        if !status.synced {
+            let error = status
+                .last_error
+                .map(|(_, error)| error)
+                .unwrap_or_default();
+            tracing::error!(
+                source = kind.source(), state = status.state.name(), %error,
+                "not listed yet: not ready; check the API server's address and namerd's ClusterRole"
+            );
+        }
+    }
+    let since = Instant::now();
+    ready.wait_for(|ready| *ready).await;
+    tracing::info!(late = ?since.elapsed(), "every kind has been listed");
+}

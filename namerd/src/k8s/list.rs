@@ -1,0 +1,265 @@
+//! Complete lists: streamed where the server can, else in pages (K8S-120, K8S-121). Nothing is published here; a list that
+//! fails half-way leaves no trace (K8S-111).
+
+use std::time::Duration;
+
+use foldhash::HashMap;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::decode::{Bookmark, Decoded, Event, Page, ServerVersion, Status};
+use super::lines::{Lines, read_all};
+use super::watch::{ApiWatch, Failure, text};
+use crate::store::services::{Object, ObjectName};
+
+const PAGE_SIZE: u32 = 500;
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
+const LIST_DEADLINE: Duration = Duration::from_secs(60);
+const VERSION_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a server that refused a streamed list is not asked for one again.
+const NO_STREAMS: Duration = Duration::from_secs(600);
+/// Refusals for load in a row after which the server may answer from its cache.
+const OVERLOADED: u32 = 3;
+
+/// All there is of a kind at one version.
+pub(super) struct Snapshot {
+    pub(super) objects: Vec<Object>,
+    pub(super) rv: String,
+    /// The rest of the stream, if the list was streamed: live events.
+    pub(super) live: Option<Lines>,
+}
+
+impl ApiWatch {
+    /// One complete list.
+    pub(super) async fn list(&mut self) -> Result<Snapshot, Failure> {
+        if self.overloaded < OVERLOADED && self.may_stream().await {
+            match self.streamed().await {
+                Err(Failure::Refused {
+                    status: 400 | 422, ..
+                }) => self.no_streams(),
+                listed => return self.counted(listed),
+            }
+        }
+        let listed = timeout(LIST_DEADLINE, self.paged()).await;
+        let late = || {
+            Err(Failure::Stalled(format!(
+                "a list took longer than {LIST_DEADLINE:?}"
+            )))
+        };
+        self.counted(listed.unwrap_or_else(|_| late()))
+    }
+
+    /// The version of the collection as it is now, for a look whether history has gone back (K8S-131).
+    pub(super) async fn probe(&self) -> Result<String, Failure> {
+        let page = timeout(PAGE_DEADLINE, self.page("limit=1")).await;
+        let page =
+            page.map_err(|_| Failure::Stalled("a look at the version hangs".to_owned()))??;
+        let page: Page<'_> = parse(&page)?;
+        Ok(page.metadata.resource_version)
+    }
+
+    fn counted(&mut self, listed: Result<Snapshot, Failure>) -> Result<Snapshot, Failure> {
+        match &listed {
+            Ok(_) => self.overloaded = 0,
+            Err(Failure::Refused {
+                status: 429 | 504, ..
+            }) => self.overloaded += 1,
+            Err(_) => {}
+        }
+        listed
+    }
+
+    // --- streamed
+
+    async fn may_stream(&self) -> bool {
+        if self
+            .no_streams_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return false;
+        }
+        let version = timeout(VERSION_DEADLINE, async {
+            let reply = self
+                .transport
+                .get("/version", "application/json")
+                .await
+                .ok()?;
+            let body = read_all(reply.body).await.ok()?;
+            serde_json::from_slice::<ServerVersion>(&body).ok()
+        });
+        matches!(version.await, Ok(Some(version)) if version.streams_lists())
+    }
+
+    fn no_streams(&mut self) {
+        self.no_streams_until = Some(Instant::now() + NO_STREAMS);
+    }
+
+    async fn streamed(&mut self) -> Result<Snapshot, Failure> {
+        let seconds = self.watch_seconds();
+        let query = format!(
+            "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
+             &allowWatchBookmarks=true&timeoutSeconds={seconds}"
+        );
+        let opened = timeout(PAGE_DEADLINE, self.open(&query)).await;
+        let mut lines = match opened {
+            Ok(opened) => opened?,
+            Err(_) => {
+                return Err(Failure::Stalled(
+                    "a streamed list does not begin".to_owned(),
+                ));
+            }
+        };
+        let mut objects: HashMap<ObjectName, Object> = HashMap::default();
+        // From the last initial event on; bookmarks before the end marker do not count.
+        let mut deadline = Instant::now() + LIST_DEADLINE;
+        loop {
+            let line = match timeout_at(deadline, lines.next()).await {
+                Ok(line) => line.map_err(Failure::Cut)?,
+                Err(_) => None,
+            };
+            let Some(line) = line else {
+                self.no_streams();
+                let why = "a streamed list has no end marker: falling back to pages";
+                return Err(Failure::Stalled(why.to_owned()));
+            };
+            let event: Event<'_> = parse(&line)?;
+            let raw = event.object.get();
+            match event.kind {
+                "BOOKMARK" => {
+                    let bookmark: Bookmark = parse(raw.as_bytes())?;
+                    if bookmark.ends_list() {
+                        return Ok(Snapshot {
+                            objects: objects.into_values().collect(),
+                            rv: bookmark.rv().to_owned(),
+                            live: Some(lines),
+                        });
+                    }
+                }
+                "ERROR" => return Err(Failure::of_event(raw)),
+                kind => {
+                    deadline = Instant::now() + LIST_DEADLINE;
+                    if let Some(Decoded { object, .. }) = self.decode(raw) {
+                        match kind {
+                            "DELETED" => objects.remove(&object.meta.name),
+                            _ => objects.insert(object.meta.name.clone(), object),
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    // --- in pages
+
+    async fn paged(&mut self) -> Result<Snapshot, Failure> {
+        let mut objects = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let query = match &next {
+                // From the server's cache, which ignores limits: the last resort.
+                None if self.overloaded >= OVERLOADED => "resourceVersion=0".to_owned(),
+                None => format!("limit={PAGE_SIZE}"),
+                Some(token) => format!("limit={PAGE_SIZE}&continue={}", escape(token)),
+            };
+            let page = timeout(PAGE_DEADLINE, self.page(&query)).await;
+            let late = |_| Failure::Stalled(format!("a page took longer than {PAGE_DEADLINE:?}"));
+            let page = page.map_err(late)??;
+            let page: Page<'_> = parse(&page)?;
+            for (at, item) in page.items.unwrap_or_default().into_iter().enumerate() {
+                objects.extend(self.decode(item.get()).map(|d| d.object));
+                if at % 256 == 255 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            next = page.metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                let rv = page.metadata.resource_version;
+                if rv.is_empty() {
+                    return Err(Failure::Garbled(
+                        "a list has no resource version".to_owned(),
+                    ));
+                }
+                let live = None;
+                return Ok(Snapshot { objects, rv, live });
+            }
+        }
+    }
+
+    async fn page(&self, query: &str) -> Result<Vec<u8>, Failure> {
+        let path = self.path(query);
+        let reply = self.transport.get(&path, self.target.accept_list).await;
+        let reply = reply.map_err(Failure::Unreachable)?;
+        let (status, retry_after) = (reply.status, reply.retry_after);
+        let body = read_all(reply.body).await.map_err(Failure::Cut)?;
+        match status {
+            200 => Ok(body),
+            _ => Err(Failure::of_reply(status, retry_after, &body)),
+        }
+    }
+}
+
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Failure::Garbled(format!("cannot read what the API server sent: {e}")))
+}
+
+/// A query value with everything escaped that is not plain.
+fn escape(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let escaped = value.bytes().map(|b| match plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    });
+    escaped.collect()
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// An answer that is no success.
+    pub(super) fn of_reply(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let told = Status::read(&String::from_utf8_lossy(body));
+        if status == 410 || told.as_ref().is_some_and(Status::is_gone) {
+            return Failure::Gone;
+        }
+        let asked = told.as_ref().and_then(Status::retry_after);
+        Failure::Refused {
+            status,
+            message: told.map_or_else(|| text(body), |t| t.message),
+            retry_after: retry_after.or(asked),
+        }
+    }
+
+    /// An ERROR event; one without a readable status is garbage (K8S-127).
+    pub(super) fn of_event(raw: &str) -> Self {
+        match Status::read(raw) {
+            Some(status) if status.is_gone() => Failure::Gone,
+            Some(status) => Failure::Refused {
+                status: status.code,
+                retry_after: status.retry_after(),
+                message: status.message,
+            },
+            None => Failure::Garbled("an ERROR event without a status".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn continue_tokens_are_escaped() {
+        assert_eq!(super::escape("eyJ2+/=&a~"), "eyJ2%2B%2F%3D%26a~");
+    }
+
+    #[test]
+    fn k8s_7_1_gone_comes_as_a_status_a_code_or_a_reason() {
+        use super::Failure;
+        let gone = |failure| matches!(failure, Failure::Gone);
+        assert!(gone(Failure::of_reply(410, None, b"")));
+        assert!(gone(Failure::of_event(r#"{"kind":"Status","code":410}"#)));
+        assert!(gone(Failure::of_event(
+            r#"{"kind":"Status","code":500,"reason":"Expired"}"#
+        )));
+        let garbled = Failure::of_event("{}");
+        assert!(matches!(garbled, Failure::Garbled(_)), "K8S-127");
+    }
+}

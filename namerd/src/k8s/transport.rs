@@ -1,0 +1,163 @@
+//! One HTTP GET to the API server and its streamed answer.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use http::{Request, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use kube::{Client, Config};
+use parking_lot::Mutex;
+
+use super::{Address, K8sError};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A body as it comes in. An error is a connection that was cut.
+pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
+
+/// The head of an answer, and its body.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Chunks,
+}
+
+/// Where requests go. A trait so that watches can be tested against scripts.
+#[async_trait]
+pub(super) trait Transport: Send + Sync {
+    /// Sends a GET for a path and query. `Err`: the server could not be reached.
+    async fn get(&self, path: &str, accept: &str) -> Result<Reply, String>;
+    /// The next request uses a new connection, and the token and CA as they are in their files then.
+    fn reconnect(&self);
+}
+
+/// The API server through kube's client.
+pub(super) struct ApiServer {
+    address: Address,
+    client: Mutex<Option<Client>>,
+}
+
+// === impl ApiServer ===
+
+impl ApiServer {
+    pub(super) fn new(address: Address) -> Result<Self, K8sError> {
+        let server = Self {
+            address,
+            client: Mutex::default(),
+        };
+        server.client()?;
+        Ok(server)
+    }
+
+    fn client(&self) -> Result<Client, K8sError> {
+        let mut kept = self.client.lock();
+        if let Some(client) = &*kept {
+            return Ok(client.clone());
+        }
+        let config = self.address.config()?;
+        let client = Client::try_from(config).map_err(|e| K8sError::Client(e.to_string()))?;
+        *kept = Some(client.clone());
+        Ok(client)
+    }
+}
+
+#[async_trait]
+impl Transport for ApiServer {
+    async fn get(&self, path: &str, accept: &str) -> Result<Reply, String> {
+        let client = self.client().map_err(|e| e.to_string())?;
+        let request = Request::get(path)
+            .header(header::ACCEPT, accept)
+            .header(
+                header::USER_AGENT,
+                concat!("namerd/", env!("CARGO_PKG_VERSION")),
+            )
+            .body(Body::empty())
+            .map_err(|e| e.to_string())?;
+        let response = client.send(request).await.map_err(|e| chain(&e))?;
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let seconds = retry_after.and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let status = response.status().as_u16();
+        let body = response.into_body().into_data_stream();
+        Ok(Reply {
+            status,
+            retry_after: seconds.map(Duration::from_secs),
+            body: Box::pin(body.map_err(|e| e.to_string())),
+        })
+    }
+
+    fn reconnect(&self) {
+        *self.client.lock() = None;
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An error with its causes, since the first line alone often says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+// === impl Address ===
+
+impl Address {
+    fn config(&self) -> Result<Config, K8sError> {
+        let mut config = match self {
+            Address::InCluster => {
+                Config::incluster().map_err(|e| K8sError::InCluster(e.to_string()))?
+            }
+            Address::Plain { host, port } => {
+                // An IPv6 address needs brackets in a URL.
+                let host = match host.parse::<std::net::Ipv6Addr>() {
+                    Ok(ip) => format!("[{ip}]"),
+                    Err(_) => host.clone(),
+                };
+                Config::new(uri(&format!("http://{host}:{port}"))?)
+            }
+            Address::Url {
+                url,
+                token_file,
+                ca_file,
+            } => {
+                let mut config = Config::new(uri(url)?);
+                config.auth_info.token_file = token_file.as_ref().map(path_text);
+                config.root_cert_file.clone_from(ca_file);
+                config
+            }
+        };
+        // Waits and retries are the watches' own (K8S-114).
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = None;
+        Ok(config)
+    }
+}
+
+fn uri(text: &str) -> Result<http::Uri, K8sError> {
+    text.parse().map_err(|_| K8sError::Address(text.to_owned()))
+}
+
+fn path_text(path: &PathBuf) -> String {
+    path.to_string_lossy().into_owned()
+}
