@@ -41,7 +41,7 @@ const NODE: &[(&str, &[&str])] = &[
     ("connect", &["config"]),
     ("control", &["cache", "config"]),
     ("balance", &["cache", "connect", "config"]),
-    ("route", &["cache", "balance", "config"]),
+    ("route", &["cache", "balance", "connect", "config"]),
     ("serve", &["route", "balance", "connect", "cache", "config"]),
     ("admin", &["cache", "balance", "serve", "config"]),
 ];

@@ -53,6 +53,22 @@ pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Like [`run`], for what says more than anybody wants to read: shown only when it fails.
+pub(crate) fn run_quietly(what: &str, command: &mut Command) -> anyhow::Result<()> {
+    say(what);
+    let shown = show(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{what}: cannot start `{shown}`"))?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        bail!("{what} failed: `{shown}` ended with {}", output.status);
+    }
+    Ok(())
+}
+
 /// Like [`run`], for what says nothing itself and takes minutes: a line every 20 seconds with the time that has passed.
 pub(crate) fn run_slowly(what: &str, command: &mut Command) -> anyhow::Result<()> {
     let (done, ended) = mpsc::sync_channel::<()>(1);

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{cargo, has, root, run, run_slowly, say};
+use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
 use crate::{cluster, layers};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
@@ -81,9 +81,29 @@ pub(crate) fn ci() -> anyhow::Result<()> {
     demo(&["--once".to_owned()])
 }
 
-/// Runs each fuzz target of the parsers for `seconds`.
+/// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.
 pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
-    let _ = (seconds, root());
+    // Run from its own folder, whose configuration has the compiler flags that make a program fuzzable.
+    let folder = root().join("proto/naming/fuzz");
+    for target in ["path", "prefix", "tree", "dtab"] {
+        let corpus = folder.join("target/corpus").join(target);
+        std::fs::create_dir_all(&corpus)
+            .with_context(|| format!("cannot make the folder {}", corpus.display()))?;
+        let what = format!("fuzz {target} for {seconds} s (a first run builds the fuzzer)");
+        let mut fuzzer = cargo();
+        fuzzer
+            .current_dir(&folder)
+            .env_remove("RUSTFLAGS")
+            .args(["run", "--quiet", "--release", "--bin", target, "--"])
+            .arg("-max_len=4096")
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-artifact_prefix=target/{target}-"))
+            .arg(&corpus)
+            .arg(folder.join("seeds").join(target));
+        run_quietly(&what, &mut fuzzer).with_context(|| {
+            format!("the input is in proto/naming/fuzz/target/{target}-crash-*")
+        })?;
+    }
     Ok(())
 }
 
