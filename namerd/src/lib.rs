@@ -7,7 +7,8 @@
 //! 3. [`transform`]: address sets to address sets.
 //! 4. [`bind`]: dtab and path to a tree of clusters, one evaluation for all who ask.
 //! 5. [`stream`]: encodes once a version; a session keeps positions.
-//! 6. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, state. [`app`]: builds, spawns, joins.
+//! 6. [`web`]: HTTP/1.1 connections, parameters and JSON shapes, shared by the doors.
+//! 7. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, state. [`app`]: builds, spawns, joins.
 
 pub mod admin;
 pub mod api;
@@ -18,3 +19,4 @@ pub mod k8s;
 pub mod store;
 pub mod stream;
 pub mod transform;
+pub mod web;

@@ -3,6 +3,7 @@
 mod accept;
 mod explain;
 mod follow;
+pub mod http;
 mod resolver;
 mod serve;
 mod status;

@@ -30,8 +30,9 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("transform", &["store"]),
     ("bind", &["store", "transform"]),
     ("stream", &["bind", "store"]),
-    ("api", &["stream", "bind", "store"]),
-    ("admin", &["store", "bind", "stream"]),
+    ("web", &["bind", "store", "config"]),
+    ("api", &["stream", "bind", "store", "web", "config"]),
+    ("admin", &["store", "bind", "stream", "web", "config"]),
 ];
 
 /// Modules of l5d-node and those that they may import.

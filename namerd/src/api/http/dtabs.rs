@@ -1,0 +1,164 @@
+//! `/api/1/dtabs`: listing, reading and writing (control plane 7.3).
+
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use l5d_naming::Dtab;
+use tokio::time::timeout;
+
+use super::Controller;
+use super::dtab_forms::Form;
+use super::etag::{Condition, condition, with_etag};
+use super::sources::{Dtabs, Names};
+use super::watch::watch;
+use crate::store::{DtabToken, NamespaceState, StoreError, VersionedDtab};
+use crate::web::{self, Body, JSON, Params, bad_body, json_text, read_body, timed_out};
+
+/// Tries of a write that others got in between.
+const TRIES: usize = 5;
+
+impl Controller {
+    pub(super) async fn list(&self, request: Request<Incoming>) -> Response<Body> {
+        let names = self.store.list();
+        if Params::of_query(request.uri()).is_true("watch") {
+            return watch(JSON, Names::new(names), &self.stop);
+        }
+        match timeout(self.waits.name, names.wait_for(Option::is_some)).await {
+            Ok(known) => {
+                let names = known.1.iter().flat_map(|names| names.iter());
+                web::document(JSON, format!("{}\n", json_names(names)))
+            }
+            Err(_) => timed_out(),
+        }
+    }
+
+    pub(super) async fn dtab(&self, namespace: &str, request: Request<Incoming>) -> Response<Body> {
+        match *request.method() {
+            Method::GET | Method::HEAD => self.read(namespace, &request).await,
+            Method::POST | Method::PUT => {
+                let (head, body) = request.into_parts();
+                let dtab = match Form::given(&head.headers) {
+                    Ok(form) => match read_body(body).await {
+                        Ok(body) => form.read(&body),
+                        Err(e) => return bad_body(&e),
+                    },
+                    Err(e) => Err(e),
+                };
+                let dtab = match dtab {
+                    Ok(dtab) => dtab,
+                    Err(e) => return web::text(StatusCode::BAD_REQUEST, e),
+                };
+                let written = if head.method == Method::POST {
+                    self.store.create(namespace, dtab).await
+                } else {
+                    let must_match = condition(&head.headers, IF_MATCH);
+                    let must_not = condition(&head.headers, IF_NONE_MATCH);
+                    self.put(namespace, dtab, must_match, must_not).await
+                };
+                match written {
+                    Ok(token) => with_etag(web::empty(StatusCode::NO_CONTENT), &token),
+                    Err(e) => failed_write(&e),
+                }
+            }
+            Method::DELETE => match self.store.delete(namespace).await {
+                Ok(()) => web::empty(StatusCode::NO_CONTENT),
+                Err(e) => failed_write(&e),
+            },
+            _ => web::empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    async fn read(&self, namespace: &str, request: &Request<Incoming>) -> Response<Body> {
+        let form = Form::accepted(request.headers());
+        let is_watch =
+            request.method() == Method::GET && Params::of_query(request.uri()).is_true("watch");
+        if is_watch {
+            let source = Dtabs::new(self.store.observe(namespace), form);
+            return watch(form.content_type(), source, &self.stop);
+        }
+        let Some(now) = self.known(namespace).await else {
+            return timed_out();
+        };
+        let Some(VersionedDtab { dtab, token }) = now else {
+            return web::empty(StatusCode::NOT_FOUND);
+        };
+        let has_it = condition(request.headers(), IF_NONE_MATCH).is_some_and(|c| c.matches(&token));
+        let response = if has_it {
+            web::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            web::document(form.content_type(), format!("{}\n", form.show(&dtab)))
+        };
+        with_etag(response, &token)
+    }
+
+    /// The namespace's dtab, if it has one, as soon as the store has answered; `None`: it did not in time.
+    async fn known(&self, namespace: &str) -> Option<Option<VersionedDtab>> {
+        let cell = self.store.observe(namespace);
+        let is_known = |state: &NamespaceState| *state != NamespaceState::Pending;
+        let known = timeout(self.waits.name, cell.wait_for(is_known))
+            .await
+            .ok()?;
+        match &known.1 {
+            NamespaceState::Present(dtab) => Some(Some(dtab.clone())),
+            NamespaceState::Pending | NamespaceState::Absent => Some(None),
+        }
+    }
+
+    async fn put(
+        &self,
+        namespace: &str,
+        dtab: Dtab,
+        must_match: Option<Condition>,
+        must_not: Option<Condition>,
+    ) -> Result<DtabToken, StoreError> {
+        let mismatch = || StoreError::VersionMismatch(namespace.to_owned());
+        match (must_match, must_not) {
+            (None, None) => self.store.put(namespace, dtab).await,
+            (None, Some(Condition::Any)) => match self.store.create(namespace, dtab).await {
+                Err(StoreError::Exists(_)) => Err(mismatch()),
+                other => other,
+            },
+            (must_match, must_not) => {
+                for _ in 0..TRIES {
+                    let now = self.known(namespace).await.ok_or_else(|| {
+                        StoreError::Unavailable("it has not answered in time".to_owned())
+                    })?;
+                    let Some(now) = now else {
+                        return match must_match {
+                            Some(_) => Err(StoreError::Missing(namespace.to_owned())),
+                            None => self.store.create(namespace, dtab).await,
+                        };
+                    };
+                    let is_wanted = must_match.as_ref().is_none_or(|c| c.matches(&now.token))
+                        && !must_not.as_ref().is_some_and(|c| c.matches(&now.token));
+                    if !is_wanted {
+                        return Err(mismatch());
+                    }
+                    match self.store.update(namespace, dtab.clone(), &now.token).await {
+                        Err(StoreError::VersionMismatch(_)) => {}
+                        other => return other,
+                    }
+                }
+                Err(mismatch())
+            }
+        }
+    }
+}
+
+/// A list of names as JSON.
+pub(super) fn json_names(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| json_text(n.as_ref())).collect();
+    format!("[{}]", names.join(","))
+}
+
+fn failed_write(error: &StoreError) -> Response<Body> {
+    let status = match error {
+        StoreError::Exists(_) => StatusCode::CONFLICT,
+        StoreError::Missing(_) => StatusCode::NOT_FOUND,
+        StoreError::VersionMismatch(_) => StatusCode::PRECONDITION_FAILED,
+        StoreError::BadName { .. } => StatusCode::BAD_REQUEST,
+        StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
+        StoreError::Unavailable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    web::text(status, error.to_string())
+}

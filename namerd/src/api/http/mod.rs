@@ -1,0 +1,163 @@
+//! The HTTP controller `io.l5d.httpController` (control plane 7): dtabs read and written, names bound and explained.
+//!
+//! Routes come in, answers go out; nothing is kept here but counters. The namespace in a route is the rest of the path,
+//! taken literally: it is not decoded and may contain slashes.
+
+mod delegate;
+mod dtab_forms;
+mod dtabs;
+mod etag;
+mod names;
+mod requests;
+mod sources;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::bind::Binder;
+use crate::store::DtabStore;
+use crate::web::{self, Body};
+
+pub use requests::Requests;
+
+/// How long answers may wait for what is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// Dtabs, bound trees and address sets.
+    pub name: Duration,
+    /// Delegations.
+    pub delegation: Duration,
+}
+
+/// The controller.
+pub struct Controller {
+    binder: Binder,
+    store: Arc<dyn DtabStore>,
+    waits: Waits,
+    requests: Arc<Requests>,
+    stop: CancellationToken,
+}
+
+/// Where a request goes. A namespace is never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    List,
+    Dtab(&'a str),
+    Bind(&'a str),
+    Addr,
+    Resolve(&'a str),
+    Delegate(Option<&'a str>),
+    BoundNames,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            name: Duration::from_secs(10),
+            delegation: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Controller {
+    /// A controller. Watches end when `stop` is cancelled.
+    pub fn new(
+        binder: Binder,
+        store: Arc<dyn DtabStore>,
+        waits: Waits,
+        requests: Arc<Requests>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            binder,
+            store,
+            waits,
+            requests,
+            stop,
+        }
+    }
+
+    async fn answer(&self, route: Route<'_>, request: Request<Incoming>) -> Response<Body> {
+        let method = request.method().clone();
+        let is_read = method == Method::GET || method == Method::HEAD;
+        match route {
+            Route::Dtab(namespace) => self.dtab(namespace, request).await,
+            Route::BoundNames if method != Method::GET => web::empty(StatusCode::NOT_FOUND),
+            Route::Delegate(None) if method != Method::GET && method != Method::POST => {
+                web::not_allowed("GET, POST")
+            }
+            Route::Delegate(None) => self.delegate_any(request).await,
+            _ if !is_read => web::not_allowed("GET, HEAD"),
+            Route::List => self.list(request).await,
+            Route::Bind(namespace) => self.bind(namespace, request).await,
+            Route::Addr => self.addr(request).await,
+            Route::Resolve(namespace) => self.resolve(namespace, request).await,
+            Route::Delegate(Some(namespace)) => self.delegate_in(namespace, request).await,
+            Route::BoundNames => self.bound_names(request).await,
+        }
+    }
+}
+
+impl web::Handler for Controller {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let route = Route::of(&path);
+        let response = match route {
+            Some(route) => self.answer(route, request).await,
+            None => web::empty(StatusCode::NOT_FOUND),
+        };
+        let name = route.map_or("other", Route::name);
+        self.requests.count(name, response.status());
+        response
+    }
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let rest = path.strip_prefix("/api/1/")?;
+        let (head, namespace) = match rest.split_once('/') {
+            Some((head, namespace)) => (head, Some(namespace)),
+            None => (rest, None),
+        };
+        let namespace_or_404 = namespace.filter(|n| !n.is_empty());
+        match head {
+            "dtabs" => Some(namespace_or_404.map_or(Route::List, Route::Dtab)),
+            "bind" => namespace_or_404.map(Route::Bind),
+            "addr" => namespace_or_404.map(|_| Route::Addr),
+            "resolve" => namespace_or_404.map(Route::Resolve),
+            "delegate" if namespace.is_none() => Some(Route::Delegate(None)),
+            "delegate" => namespace_or_404.map(|n| Route::Delegate(Some(n))),
+            "bound-names" if namespace.is_none() => Some(Route::BoundNames),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Route::List => "dtabs",
+            Route::Dtab(_) => "dtab",
+            Route::Bind(_) => "bind",
+            Route::Addr => "addr",
+            Route::Resolve(_) => "resolve",
+            Route::Delegate(_) => "delegate",
+            Route::BoundNames => "bound-names",
+        }
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("waits", &self.waits)
+            .finish_non_exhaustive()
+    }
+}

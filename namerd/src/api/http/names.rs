@@ -1,0 +1,147 @@
+//! `/api/1/bind`, `/addr`, `/resolve`, `/bound-names` (control plane 7.4, 7.5, 7.9).
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use l5d_naming::{Dtab, Replicas};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::Controller;
+use super::dtabs::json_names;
+use super::sources::{Addresses, BoundNames, Trees};
+use super::watch::{Next, Source, watch};
+use crate::bind::{BindKey, BindRefused, BindState, Binding};
+use crate::store::Caller;
+use crate::web::{self, Body, JSON, Params, addr, bad_body, timed_out};
+
+/// A source that keeps to a deadline of its own is given this much longer.
+const MARGIN: Duration = Duration::from_secs(1);
+
+impl Controller {
+    pub(super) async fn bind(&self, namespace: &str, request: Request<Incoming>) -> Response<Body> {
+        let (binding, params) = match self.question(namespace, request).await {
+            Ok(question) => question,
+            Err(response) => return response,
+        };
+        if params.is_true("watch") {
+            return watch(JSON, Trees::watched(binding), &self.stop);
+        }
+        let deadline = Instant::now() + self.waits.name;
+        let is_known = |state: &BindState| *state != BindState::Pending;
+        if timeout_at(deadline, binding.state.wait_for(is_known))
+            .await
+            .is_err()
+        {
+            return timed_out();
+        }
+        let mut trees = Trees::once(binding, deadline);
+        match timeout_at(deadline + MARGIN, trees.next()).await {
+            Ok(Next::Document(document)) => line(&document),
+            Ok(Next::Failed(cause)) => web::text(StatusCode::INTERNAL_SERVER_ERROR, cause),
+            Err(_) => timed_out(),
+        }
+    }
+
+    pub(super) async fn addr(&self, request: Request<Incoming>) -> Response<Body> {
+        let (binding, params) = match self.id(request).await {
+            Ok(question) => question,
+            Err(response) => return response,
+        };
+        let mut addresses = Addresses::of_id(binding);
+        if params.is_true("watch") {
+            return watch(JSON, addresses, &self.stop);
+        }
+        match self.once(&mut addresses).await {
+            // A bad id is an answer of its own kind here, not a failed request.
+            Ok(Next::Failed(cause)) => line(&addr(&Replicas::Failed(cause.into()), None)),
+            Ok(Next::Document(document)) => line(&document),
+            Err(response) => response,
+        }
+    }
+
+    pub(super) async fn resolve(
+        &self,
+        namespace: &str,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (binding, params) = match self.question(namespace, request).await {
+            Ok(question) => question,
+            Err(response) => return response,
+        };
+        let mut addresses = Addresses::of_name(binding);
+        if params.is_true("watch") {
+            return watch(JSON, addresses, &self.stop);
+        }
+        match self.once(&mut addresses).await {
+            Ok(Next::Failed(cause)) => web::text(StatusCode::INTERNAL_SERVER_ERROR, cause),
+            Ok(Next::Document(document)) => line(&document),
+            Err(response) => response,
+        }
+    }
+
+    pub(super) async fn bound_names(&self, request: Request<Incoming>) -> Response<Body> {
+        if Params::of_query(request.uri()).is_true("watch") {
+            let names = BoundNames::new(self.binder.names_cell());
+            return watch(JSON, names, &self.stop);
+        }
+        let names = self.binder.names();
+        line(&json_names(names.iter().map(ToString::to_string)))
+    }
+
+    /// The first state, or what can be said at the deadline.
+    async fn once(&self, addresses: &mut Addresses) -> Result<Next, Response<Body>> {
+        let deadline = Instant::now() + self.waits.name;
+        match timeout_at(deadline, addresses.next()).await {
+            Ok(next) => Ok(next),
+            Err(_) if addresses.waits_for_addresses() => {
+                Ok(Next::Document(addr(&Replicas::Pending, None)))
+            }
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// The binding that `path` and `dtab` ask for in a namespace.
+    async fn question(
+        &self,
+        namespace: &str,
+        request: Request<Incoming>,
+    ) -> Result<(Arc<Binding>, Params), Response<Body>> {
+        let params = self.params(request).await?;
+        let key = BindKey {
+            root: Some(namespace.into()),
+            router: Dtab::empty(),
+            local: params.dtab()?,
+            path: params.path()?,
+            transformers: Arc::new([]),
+        };
+        let binding = self.binder.bind(&key, &Caller::default());
+        let binding = binding.map_err(|e| refused(&e))?;
+        Ok((binding, params))
+    }
+
+    /// The binding of the concrete id in `path`.
+    async fn id(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Arc<Binding>, Params), Response<Body>> {
+        let params = self.params(request).await?;
+        let binding = self.binder.bind_id(&params.path()?, &Caller::default());
+        let binding = binding.map_err(|e| refused(&e))?;
+        Ok((binding, params))
+    }
+
+    async fn params(&self, request: Request<Incoming>) -> Result<Params, Response<Body>> {
+        let (head, body) = request.into_parts();
+        let params = Params::of_request(&head.uri, &head.headers, body).await;
+        params.map_err(|e| bad_body(&e))
+    }
+}
+
+fn line(document: &str) -> Response<Body> {
+    web::document(JSON, format!("{document}\n"))
+}
+
+fn refused(error: &BindRefused) -> Response<Body> {
+    web::text(StatusCode::BAD_REQUEST, error.to_string())
+}

@@ -1,0 +1,92 @@
+//! Delegations (control plane 7.6): every step of a name, as both doors answer it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use l5d_naming::{Dtab, Path};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::params::{Params, bad_body, media_type, read_body};
+use super::reply::{Body, JSON, document, text, timed_out};
+use super::shapes::delegation;
+use crate::bind::{BindKey, Binder};
+use crate::store::Caller;
+
+/// What a delegation is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The dtab namespace; `None`: no stored dtab.
+    pub namespace: Option<String>,
+    /// Entries behind the stored ones.
+    pub dtab: Dtab,
+    /// The name.
+    pub path: Path,
+}
+
+/// Explains a name.
+pub async fn explain(binder: &Binder, ask: Ask, wait: Duration) -> Response<Body> {
+    let key = BindKey {
+        root: ask.namespace.map(Into::into),
+        router: Dtab::empty(),
+        local: ask.dtab,
+        path: ask.path,
+        transformers: Arc::new([]),
+    };
+    match timeout(wait, binder.delegate(&key, &Caller::default())).await {
+        Err(_) => timed_out(),
+        Ok(Ok(tree)) => document(JSON, delegation(&tree)),
+        Ok(Err(e)) => text(StatusCode::INTERNAL_SERVER_ERROR, e.message()),
+    }
+}
+
+impl Ask {
+    /// Reads GET parameters or a POST body; the caller has checked the method.
+    pub async fn of(request: Request<Incoming>) -> Result<Self, Response<Body>> {
+        if request.method() == Method::POST {
+            return Self::of_json(request).await;
+        }
+        let (head, body) = request.into_parts();
+        let params = Params::of_request(&head.uri, &head.headers, body).await;
+        let params = params.map_err(|e| bad_body(&e))?;
+        Ok(Self {
+            namespace: params.get("namespace").map(str::to_owned),
+            dtab: params.dtab()?,
+            path: params.path()?,
+        })
+    }
+
+    async fn of_json(request: Request<Incoming>) -> Result<Self, Response<Body>> {
+        if media_type(request.headers()).as_deref() != Some(JSON) {
+            return Err(text(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Type must be application/json",
+            ));
+        }
+        let body = read_body(request.into_body()).await;
+        let body = body.map_err(|e| bad_body(&e))?;
+        let malformed = |why: String| {
+            let message = format!("Malformed delegation request: {why}");
+            text(StatusCode::BAD_REQUEST, message)
+        };
+        let value: Value = serde_json::from_slice(&body).map_err(|e| malformed(e.to_string()))?;
+        let Value::Object(members) = value else {
+            return Err(malformed("it must be an object".to_owned()));
+        };
+        let member = |key: &str| match members.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(malformed(format!("{key} must be text"))),
+        };
+        let need = |key: &str| member(key)?.ok_or_else(|| malformed(format!("{key} is missing")));
+        let (dtab, path) = (need("dtab")?, need("path")?);
+        let bad = |message: String| text(StatusCode::BAD_REQUEST, message);
+        Ok(Self {
+            namespace: member("namespace")?,
+            dtab: Dtab::parse(&dtab).map_err(|e| bad(format!("Invalid dtab: {e}")))?,
+            path: Path::parse(&path).map_err(|e| bad(format!("Invalid path: {path} / {e}")))?,
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! What the HTTP/1.1 doors share, the controller of [`crate::api`] and [`crate::admin`]: sockets, connections, parameters,
+//! bodies, and the JSON shapes of address sets and trees.
+//!
+//! A door implements [`Handler`]; [`serve`] feeds it requests until it is told to stop. Nothing here knows a route.
+
+mod explain;
+mod listen;
+mod params;
+mod reply;
+mod serve;
+mod shapes;
+
+pub use explain::{Ask, explain};
+pub use listen::{ListenError, keep_alive, listen};
+pub use params::{BadBody, Params, bad_body, media_type, read_body};
+pub use reply::{Body, JSON, document, empty, not_allowed, stream, text, timed_out};
+pub use serve::{Handler, serve};
+pub use shapes::{addr, bound_tree, delegation, json_text};

@@ -1,0 +1,176 @@
+//! Parameters from query and form, and bodies.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
+use l5d_naming::{Dtab, Path};
+
+use super::reply::{Body, text as reply_text};
+
+/// Parameters of one request, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(Vec<(String, String)>);
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadBody {
+    /// More than [`BODY_BYTES`].
+    #[error("the body is longer than {BODY_BYTES} bytes")]
+    TooLong,
+    /// It did not come in time.
+    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+    /// It was cut off or badly framed.
+    #[error("the body could not be read: {0}")]
+    Broken(String),
+}
+
+/// Longest body, in bytes.
+const BODY_BYTES: usize = 5 << 20;
+/// How long a client may take for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Params {
+    /// Those of the query string: percent-decoded, `+` is a blank.
+    pub fn of_query(uri: &Uri) -> Self {
+        Self(pairs(uri.query().unwrap_or_default().as_bytes()))
+    }
+
+    /// Those of the query string and, winning over them, of a form in the body.
+    pub async fn of_request(
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Self, BadBody> {
+        let mut params = Vec::new();
+        let has_body =
+            headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+        if has_body && media_type(headers).as_deref() == Some("application/x-www-form-urlencoded") {
+            params = pairs(&read_body(body).await?);
+        }
+        params.extend(Self::of_query(uri).0);
+        Ok(Self(params))
+    }
+
+    /// The first value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The parameter `path`; absent or unreadable: the answer that says so.
+    pub fn path(&self) -> Result<Path, Response<Body>> {
+        let text = self
+            .get("path")
+            .ok_or_else(|| bad("Invalid path: the parameter `path` is missing".to_owned()))?;
+        Path::parse(text).map_err(|e| bad(format!("Invalid path: {text} / {e}")))
+    }
+
+    /// The parameter `dtab`; absent: no entries; unreadable: the answer that says so.
+    pub fn dtab(&self) -> Result<Dtab, Response<Body>> {
+        let text = self.get("dtab").unwrap_or_default();
+        Dtab::parse(text).map_err(|e| bad(format!("Invalid dtab: {e}")))
+    }
+
+    /// A boolean parameter: true for `1`, `t`, `true` in any case.
+    pub fn is_true(&self, name: &str) -> bool {
+        let value = self.get(name).unwrap_or_default().to_ascii_lowercase();
+        matches!(value.as_str(), "1" | "t" | "true")
+    }
+}
+
+/// The media type of `Content-Type` without parameters, in lower case.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let bare = value.split(';').next().unwrap_or_default();
+    Some(bare.trim().to_ascii_lowercase())
+}
+
+/// The whole body, whether its length was announced or it comes in chunks.
+pub async fn read_body(body: Incoming) -> Result<Bytes, BadBody> {
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(BadBody::TooLong);
+    }
+    let whole = Limited::new(body, BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+        Err(_) => Err(BadBody::TooSlow),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(BadBody::TooLong),
+        Ok(Err(e)) => Err(BadBody::Broken(e.to_string())),
+    }
+}
+
+fn bad(message: String) -> Response<Body> {
+    reply_text(StatusCode::BAD_REQUEST, message)
+}
+
+/// The answer to a body that could not be read.
+pub fn bad_body(error: &BadBody) -> Response<Body> {
+    let status = match error {
+        BadBody::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        BadBody::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        BadBody::Broken(_) => StatusCode::BAD_REQUEST,
+    };
+    reply_text(status, error.to_string())
+}
+
+fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    text.split(|b| *b == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |b| *b == b'=');
+            let key = decode(halves.next().unwrap_or_default());
+            (key, decode(halves.next().unwrap_or_default()))
+        })
+        .collect()
+}
+
+/// Percent decoding; what is no escape stays as it is.
+fn decode(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        let escape = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (escape, first) {
+            (Some(byte), _) => {
+                out.push(byte);
+                rest = &tail[2..];
+            }
+            (None, b'+') => out.push(b' '),
+            (None, byte) => out.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_percent_decoded_and_plus_is_a_blank() {
+        let uri: Uri = "/x?path=/%23/io.l5d.fs/a&dtab=/a%3D%3E/b+%26+/c&bad=%zz%4&flag&watch=TRUE"
+            .parse()
+            .expect("a uri");
+        let params = Params::of_query(&uri);
+        assert_eq!(params.get("path"), Some("/#/io.l5d.fs/a"));
+        assert_eq!(params.get("dtab"), Some("/a=>/b & /c"));
+        assert_eq!(params.get("bad"), Some("%zz%4"));
+        assert_eq!(params.get("flag"), Some(""));
+        assert!(params.is_true("watch"));
+        assert!(!params.is_true("flag"));
+        assert_eq!(params.get("nothing"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Connections in, requests to the handler, until the stop.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::keep_alive;
+use super::reply::Body;
+use crate::config::SocketOptions;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// One request. Dropped when the client goes away.
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Connections at one time; further ones wait in the backlog. Each may be an open watch.
+const CONNECTIONS: usize = 10_000;
+/// How long a client may take for a request's head, idle time of a kept connection included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Largest head, in bytes.
+const HEAD_BYTES: usize = 64 << 10;
+/// Wait after a failed accept, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop`; then finishes the requests that are under way. Dropping the future cuts them off.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    options: SocketOptions,
+    handler: Arc<H>,
+    stop: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &permits) => accepted,
+            Some(_done) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, permit)) => {
+                keep_alive(&stream, &options);
+                let (handler, stop) = (Arc::clone(&handler), stop.clone());
+                connections.spawn(async move {
+                    connection(stream, handler, stop).await;
+                    drop(permit);
+                });
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot accept a connection, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+async fn connection<H: Handler>(stream: TcpStream, handler: Arc<H>, stop: CancellationToken) {
+    let service = service_fn(|request| {
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, std::convert::Infallible>(handler.handle(request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection ended early");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
