@@ -26,6 +26,8 @@ mod registry;
 mod ring;
 mod session;
 mod sources;
+#[cfg(test)]
+pub(crate) mod tests;
 mod tree_frames;
 
 pub use drive::{Doors, follow};

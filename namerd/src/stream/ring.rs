@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn a_number_that_comes_back_at_once_waits_for_its_turn() {
         let mut ring = Ring::default();
-        [1, 2, 3].map(|n| ring.insert(n));
+        (1..=3).for_each(|n| ring.insert(n));
         let mut order = Vec::new();
         for _ in 0..4 {
             let number = ring.pop().expect("not empty");
