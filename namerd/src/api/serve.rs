@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 use super::accept::serve_connection;
 use super::resolver::Resolver;
 use crate::store::Cell;
-use crate::stream::{Doors, Hub};
+use crate::stream::{Doors, Hub, adapt};
 
 /// What the gRPC port needs. Cheap to clone; several ports may share one hub.
 #[derive(Clone, Debug)]
@@ -74,6 +74,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
     tokio::select! {
         () = accept => {}
         () = health => {}
+        () = adapt(&api.hub) => {}
         () = stop.cancelled() => {}
     }
     // What is open goes on while nodes move away.

@@ -6,12 +6,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+use super::hub::Hub;
+
 /// The share of time that sending may take.
 const TARGET: f64 = 0.6;
 /// Where growth begins.
 const FIRST: Duration = Duration::from_millis(2);
 /// Never longer than this.
 const LONGEST: Duration = Duration::from_millis(100);
+
+/// How often the load is looked at while something is sent, and while nothing is.
+const TICK: Duration = Duration::from_millis(20);
+const IDLE_TICK: Duration = Duration::from_millis(100);
 
 /// The present gap. Cheap to read.
 #[derive(Debug, Default)]
@@ -48,11 +57,31 @@ impl Gap {
     }
 }
 
+/// Adapts the hub's gap to the load of this runtime, for ever. A second call for the same hub only waits. Cancel safe.
+pub async fn adapt(hub: &Hub) {
+    let _one = hub.adapting.lock().await;
+    let runtime = Handle::current().metrics();
+    let threads = runtime.num_workers();
+    let busy = || -> Duration {
+        let all = 0..threads;
+        all.map(|t| runtime.worker_total_busy_duration(t)).sum()
+    };
+    let writes = || hub.metrics().writes.get();
+    let mut last = (Instant::now(), busy(), writes());
+    let mut tick = IDLE_TICK;
+    loop {
+        sleep(tick).await;
+        let now = (Instant::now(), busy(), writes());
+        let spent = now.1.saturating_sub(last.1);
+        hub.gap().observe(spent, now.0 - last.0, threads);
+        tick = if now.2 == last.2 { IDLE_TICK } else { TICK };
+        last = now;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TICK: Duration = Duration::from_millis(20);
 
     #[test]
     fn res_9_the_gap_is_nothing_when_idle_and_grows_to_100_ms_under_load() {

@@ -20,6 +20,8 @@ pub struct Hub {
     metrics: Arc<Metrics>,
     limits: Limits,
     gap: Gap,
+    /// Held by the one who adapts the gap.
+    pub(super) adapting: tokio::sync::Mutex<()>,
     replica: String,
 }
 
@@ -35,6 +37,7 @@ impl Hub {
             metrics,
             limits,
             gap: Gap::default(),
+            adapting: tokio::sync::Mutex::default(),
             replica: format!("{:016x}", fastrand::u64(..)),
         })
     }

@@ -31,7 +31,7 @@ pub(crate) mod tests;
 mod tree_frames;
 
 pub use drive::{Doors, follow};
-pub use gap::Gap;
+pub use gap::{Gap, adapt};
 pub use hub::Hub;
 pub use limits::{CHUNK_BYTES, Limits, TURN_BYTES};
 pub use metrics::{Count, Metrics};

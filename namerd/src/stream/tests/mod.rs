@@ -1,11 +1,12 @@
 //! Sessions over a real binder and a hand-made namer, read by a model of a node. No runtime and no clock: the engine is run
 //! dry, time is passed in.
 
+mod drive;
 mod follow;
 mod frames;
 mod laws;
 mod limits;
-mod node;
+pub(crate) mod node;
 mod resume;
 
 use std::collections::BTreeMap;
@@ -150,6 +151,10 @@ impl World {
     }
 
     pub(crate) fn with_limits(names: &[&str], limits: Limits) -> Self {
+        Self::with_sources(names, limits, Arc::new(NoSources))
+    }
+
+    pub(crate) fn with_sources(names: &[&str], limits: Limits, sources: Arc<dyn Sources>) -> Self {
         let engine = Engine::new();
         let store = InMemoryStore::new([]);
         let shelf = Shelf::new(names);
@@ -163,7 +168,7 @@ impl World {
             engine,
             store,
             shelf,
-            hub: Hub::new(binder, Arc::new(NoSources), limits),
+            hub: Hub::new(binder, sources, limits),
             now: Instant::now(),
         };
         world.dtab("/svc => /#/shelf");
@@ -321,7 +326,7 @@ impl Stream<'_> {
 }
 
 /// Splits bytes into the messages that they are.
-fn messages(bytes: &Bytes) -> Vec<v1::Down> {
+pub(crate) fn messages(bytes: &Bytes) -> Vec<v1::Down> {
     use prost::Message as _;
     let mut rest = bytes.clone();
     let mut all = Vec::new();

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use l5d_naming::{BoundTree, ClusterId, NameTree, Replicas};
+use l5d_naming::{BoundName, BoundTree, ClusterId, NameTree, Replicas};
 use l5d_resolver::change::apply_delta;
-use l5d_resolver::convert::followed_tree;
+use l5d_resolver::convert::{BadNode, read_path, tree_of};
 use l5d_resolver::hash::{
     Digest, cluster_hash, failed_tree_hash, h8, pending_tree_hash, tree_hash,
 };
@@ -172,7 +172,13 @@ impl Node {
             v1::tree::State::Failed(_) => (None, failed_tree_hash()),
             v1::tree::State::Root(root) => {
                 let id = |n| self.clusters.get(&n).map(|c| c.id.clone());
-                let tree = followed_tree(&root, id).expect("RES-2: only told clusters");
+                let leaf = &mut |leaf: &v1::Leaf| {
+                    Ok(BoundName {
+                        id: id(leaf.cluster).ok_or(BadNode::Cluster(leaf.cluster))?,
+                        residual: read_path("residual", &leaf.residual)?,
+                    })
+                };
+                let tree = tree_of(&root, leaf).expect("RES-2: only told clusters");
                 let hash = tree_hash(&tree);
                 (Some(tree), hash)
             }
