@@ -8,8 +8,10 @@
 //! |---|---|
 //! | [`app`] | the applications `hello` and `world` |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
+//! | [`hosts`] | hosts as network namespaces |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
+//! | [`control`] | namerd's parts in this process, with their counters |
 //! | [`double`] | the API server's list, watch and writes in this process, with faults on demand |
 //! | [`real`] | kube-apiserver and etcd as processes |
 //! | [`port`] | a port that stays ours while its server is down |
@@ -18,7 +20,9 @@
 pub mod app;
 pub mod client;
 pub mod cluster;
+pub mod control;
 pub mod double;
+pub mod hosts;
 pub mod objects;
 pub mod port;
 pub mod process;

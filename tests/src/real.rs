@@ -56,6 +56,11 @@ pub struct RealCluster {
     dir: TempDir,
 }
 
+/// Whether a test fails instead of leaving itself out when it cannot have its cluster.
+pub fn is_required() -> bool {
+    std::env::var_os(REQUIRED).is_some_and(|set| set == "1")
+}
+
 // === impl Binaries ===
 
 impl Binaries {
@@ -84,7 +89,7 @@ impl Binaries {
             "{} is missing; `cargo xtask test` builds it",
             missing.display()
         );
-        if std::env::var_os(REQUIRED).is_some_and(|set| set == "1") {
+        if is_required() {
             bail!(message);
         }
         eprintln!("skipped: {message}");
