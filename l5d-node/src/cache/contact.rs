@@ -9,6 +9,8 @@ use jiff::Timestamp;
 
 /// Errors that are remembered.
 const ERRORS: usize = 20;
+/// Addresses that worked that are remembered.
+const WORKED: usize = 8;
 
 /// Where the stream to a namerd stands (resolver API 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,12 @@ pub struct Contact {
     pub address: Option<SocketAddr>,
     /// The replica's name for itself, and its version.
     pub replica: Option<(String, String)>,
+    /// Addresses that worked, newest last.
+    pub worked: Vec<SocketAddr>,
+    /// Interests of the stream.
+    pub interests: usize,
+    /// Clusters that it has told.
+    pub clusters: usize,
     /// Whether a stream has ever answered all that was asked at its start.
     pub has_followed: bool,
     /// Since when there is no welcomed stream.
@@ -74,6 +82,21 @@ pub struct ContactCounts {
     pub refusals: u64,
 }
 
+impl ContactCounts {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, more: ContactCounts) {
+        self.streams += more.streams;
+        self.failures += more.failures;
+        self.denied += more.denied;
+        self.messages += more.messages;
+        self.hash_mismatches += more.hash_mismatches;
+        self.digest_mismatches += more.digest_mismatches;
+        self.refetches += more.refetches;
+        self.unknown_numbers += more.unknown_numbers;
+        self.refusals += more.refusals;
+    }
+}
+
 impl Contact {
     /// Not connected since now.
     pub(super) fn new() -> Self {
@@ -106,6 +129,15 @@ impl Contact {
             _ => {}
         }
         self.has_followed |= state == StreamState::Following;
+    }
+
+    /// A stream to this address answered all.
+    pub fn has_worked(&mut self, addr: SocketAddr) {
+        self.worked.retain(|a| *a != addr);
+        if self.worked.len() == WORKED {
+            self.worked.remove(0);
+        }
+        self.worked.push(addr);
     }
 
     /// An attempt or a stream ended by this.

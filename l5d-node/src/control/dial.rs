@@ -1,0 +1,253 @@
+//! From the configured hosts to an open connection to one replica.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use l5d_resolver::v1;
+use l5d_resolver::v1::resolver_client::ResolverClient;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::transport::Endpoint;
+
+/// A host is looked up at most this often.
+const LOOKUP_GAP: Duration = Duration::from_secs(5);
+const LOOKUP_TIME: Duration = Duration::from_secs(5);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+const PING_GAP: Duration = Duration::from_secs(20);
+const PING_TIME: Duration = Duration::from_secs(10);
+/// Resolver API 5.3.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Messages are at most 16 KiB, but for trees.
+const MOST_MESSAGE: usize = 4 << 20;
+
+/// Messages of namerd until the stream ends.
+pub(crate) type Downs = BoxStream<'static, Result<v1::Down, Status>>;
+
+/// How hosts are looked up and replicas reached: the network, or a script.
+pub(crate) trait Dialer: Send + Sync {
+    /// The addresses of a host.
+    fn lookup(&self, host: String, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+    /// A connection to a replica.
+    fn connect(
+        &self,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<Box<dyn Connection>, DialError>>;
+}
+
+/// A connection on which a stream can be opened.
+pub(crate) trait Connection: Send {
+    /// Opens the stream.
+    fn follow(
+        self: Box<Self>,
+        ups: mpsc::Receiver<v1::Up>,
+    ) -> BoxFuture<'static, Result<Downs, Status>>;
+}
+
+/// No replica could be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// The configured hosts have no addresses.
+    #[error("no address of {hosts} is known: {source}")]
+    Lookup { hosts: String, source: io::Error },
+    /// The replica does not accept connections.
+    #[error("connecting to {addr}: {message}")]
+    Connect { addr: SocketAddr, message: String },
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Network;
+
+#[derive(Debug)]
+struct Channel(tonic::transport::Channel);
+
+/// The addresses of the configured hosts, and which one is next.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    hosts: Vec<(String, u16)>,
+    known: BTreeMap<(String, u16), Known>,
+    /// Tried since the last stream that worked.
+    tried: BTreeSet<SocketAddr>,
+    worked: BTreeSet<SocketAddr>,
+    rng: Rng,
+}
+
+#[derive(Debug)]
+struct Known {
+    addrs: Vec<SocketAddr>,
+    asked_at: Instant,
+}
+
+// === impl Network ===
+
+impl Dialer for Network {
+    fn lookup(&self, host: String, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        async move {
+            let found = tokio::net::lookup_host((host.as_str(), port)).await?;
+            Ok(found.collect())
+        }
+        .boxed()
+    }
+
+    fn connect(
+        &self,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<Box<dyn Connection>, DialError>> {
+        async move {
+            let failed = |e: tonic::transport::Error| DialError::Connect {
+                addr,
+                message: innermost(&e),
+            };
+            let channel = Endpoint::from_shared(format!("http://{addr}"))
+                .map_err(failed)?
+                .connect_timeout(CONNECT_TIME)
+                .tcp_nodelay(true)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .http2_keep_alive_interval(PING_GAP)
+                .keep_alive_timeout(PING_TIME)
+                .keep_alive_while_idle(true)
+                .connect()
+                .await
+                .map_err(failed)?;
+            Ok(Box::new(Channel(channel)) as Box<dyn Connection>)
+        }
+        .boxed()
+    }
+}
+
+/// The cause, without the layers around it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+impl Connection for Channel {
+    fn follow(
+        self: Box<Self>,
+        ups: mpsc::Receiver<v1::Up>,
+    ) -> BoxFuture<'static, Result<Downs, Status>> {
+        async move {
+            let mut client = ResolverClient::new(self.0).max_decoding_message_size(MOST_MESSAGE);
+            let downs = client.follow(ReceiverStream::new(ups)).await?;
+            Ok(downs.into_inner().boxed())
+        }
+        .boxed()
+    }
+}
+
+// === impl Candidates ===
+
+impl Candidates {
+    pub(crate) fn new(hosts: Vec<(String, u16)>, rng: Rng) -> Self {
+        Self {
+            hosts,
+            known: BTreeMap::new(),
+            tried: BTreeSet::new(),
+            worked: BTreeSet::new(),
+            rng,
+        }
+    }
+
+    /// These answered before (says the warm file): candidates even if a lookup fails.
+    pub(crate) fn add_worked(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) {
+        self.worked.extend(addrs);
+    }
+
+    /// A stream to this address works: the next loss begins a new round. Only the last few that worked are remembered.
+    pub(crate) fn worked(&mut self, addr: SocketAddr) {
+        self.tried.clear();
+        if self.worked.len() > 16 {
+            self.worked.clear();
+        }
+        self.worked.insert(addr);
+    }
+
+    fn to_ask(&self, now: Instant) -> Vec<(String, u16)> {
+        let is_old = |host: &&(String, u16)| match self.known.get(*host) {
+            Some(known) => known.asked_at + LOOKUP_GAP <= now,
+            None => true,
+        };
+        self.hosts.iter().filter(is_old).cloned().collect()
+    }
+
+    fn learn(&mut self, host: (String, u16), found: Option<Vec<SocketAddr>>, now: Instant) {
+        let worked = &self.worked;
+        let known = self.known.entry(host).or_insert(Known {
+            addrs: Vec::new(),
+            asked_at: now,
+        });
+        known.asked_at = now;
+        match found {
+            Some(addrs) => known.addrs = addrs,
+            None => known.addrs.retain(|addr| worked.contains(addr)),
+        }
+    }
+
+    /// A random one of those not yet tried in this round, if possible not `leaving`.
+    fn pick(&mut self, leaving: Option<SocketAddr>) -> Option<SocketAddr> {
+        let mut all: BTreeSet<SocketAddr> =
+            self.known.values().flat_map(|k| k.addrs.clone()).collect();
+        if all.is_empty() {
+            all.clone_from(&self.worked);
+        }
+        if all.iter().all(|addr| self.tried.contains(addr)) {
+            self.tried.clear();
+        }
+        let fresh: Vec<_> = all.difference(&self.tried).copied().collect();
+        let elsewhere: Vec<_> = fresh
+            .iter()
+            .filter(|a| Some(**a) != leaving)
+            .copied()
+            .collect();
+        let from = if elsewhere.is_empty() {
+            fresh
+        } else {
+            elsewhere
+        };
+        let picked = self.rng.choice(from)?;
+        self.tried.insert(picked);
+        Some(picked)
+    }
+}
+
+/// Looks up what is due, picks the next replica and connects to it.
+pub(crate) async fn dial(
+    dialer: Arc<dyn Dialer>,
+    candidates: Arc<Mutex<Candidates>>,
+    leaving: Option<SocketAddr>,
+) -> Result<(SocketAddr, Box<dyn Connection>), DialError> {
+    let mut failed = None;
+    let to_ask = candidates.lock().to_ask(Instant::now());
+    for (host, port) in to_ask {
+        let found = match host.parse::<IpAddr>() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+            Err(_) => timeout(LOOKUP_TIME, dialer.lookup(host.clone(), port))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
+        let found = found.map_err(|e| failed = Some(e)).ok();
+        candidates.lock().learn((host, port), found, Instant::now());
+    }
+    let picked = candidates.lock().pick(leaving);
+    let Some(addr) = picked else {
+        let hosts = candidates.lock().hosts.clone();
+        return Err(DialError::Lookup {
+            hosts: Vec::from_iter(hosts.iter().map(|(h, p)| format!("{h}:{p}"))).join(", "),
+            source: failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+        });
+    };
+    Ok((addr, dialer.connect(addr).await?))
+}

@@ -1,0 +1,105 @@
+//! Which namerds are followed for which routers.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use l5d_resolver::v1;
+
+use super::interfaces;
+use super::position::Position;
+use crate::cache::FollowSet;
+use crate::config::{Config, Identity, Router};
+
+/// One namerd to be followed. Routers with equal candidates share one stream.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is followed there.
+    pub set: Arc<FollowSet>,
+    /// Candidates; each is looked up again before a connection.
+    pub dst: Vec<(String, u16)>,
+    pub(super) retry_max: Duration,
+    /// Index of a router in the configuration to its index in `hello`.
+    pub(super) routers: HashMap<usize, u32>,
+    pub(super) hello: v1::Hello,
+    pub(super) position: Position,
+    pub(super) worked: Vec<SocketAddr>,
+}
+
+impl Plan {
+    /// The plans for a configuration; together they have each router once.
+    pub fn all(config: &Config, identity: &Identity) -> Vec<Plan> {
+        let mut plans: Vec<Plan> = Vec::new();
+        for (index, router) in config.routers.iter().enumerate() {
+            let dst = if router.interpreter.dst.is_empty() {
+                &identity.namerd
+            } else {
+                &router.interpreter.dst
+            };
+            let at = plans.iter().position(|plan| plan.dst == *dst);
+            let at = at.unwrap_or_else(|| {
+                plans.push(Plan::new(dst.clone(), identity));
+                plans.len() - 1
+            });
+            plans[at].add(index, router);
+        }
+        plans
+    }
+
+    fn new(dst: Vec<(String, u16)>, identity: &Identity) -> Self {
+        let hello = v1::Hello {
+            node: identity.node_name.clone().unwrap_or_default(),
+            pod_ip: identity.pod_ip.map_or(Bytes::new(), octets),
+            addresses: interfaces::addresses().into_iter().map(octets).collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..v1::Hello::default()
+        };
+        Self {
+            set: FollowSet::new(),
+            dst,
+            retry_max: super::backoff::LONGEST,
+            routers: HashMap::new(),
+            hello,
+            position: Position::default(),
+            worked: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, index: usize, router: &Router) {
+        let interpreter = &router.interpreter;
+        self.retry_max = self.retry_max.min(interpreter.retry_max);
+        self.routers.insert(index, self.hello.routers.len() as u32);
+        self.hello.routers.push(v1::Router {
+            label: router.label.clone(),
+            root: interpreter.root.clone().unwrap_or_default(),
+            dtab: if router.dtab.is_empty() {
+                String::new()
+            } else {
+                router.dtab.show_exact()
+            },
+            transformers: interpreter.transformers.iter().map(Into::into).collect(),
+        });
+    }
+
+    /// Whether the names of this router (by index in the configuration) are followed here.
+    pub fn has_router(&self, index: usize) -> bool {
+        self.routers.contains_key(&index)
+    }
+
+    /// What is known from an earlier process: versions told, and addresses that answered.
+    pub fn remember(&mut self, position: &[(String, u64)], worked: Vec<SocketAddr>) {
+        for (source, rv) in position {
+            self.position.at_least(source, *rv);
+        }
+        self.worked = worked;
+    }
+}
+
+fn octets(ip: IpAddr) -> Bytes {
+    match ip {
+        IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
+    }
+}
