@@ -1,4 +1,34 @@
+//! The listeners and what happens on their connections: HTTP/1 in, HTTP/1 out (node-proxy 8, 9, 11).
+//!
+//! Bytes come in from clients, bytes go out to endpoints and back. Each worker is a thread that owns its connections whole:
+//! one task for each client connection reads a request, walks it through [`crate::route`], [`crate::balance`] and
+//! [`crate::connect`], and passes the response on, without handing anything to another task.
+//!
+//! ```text
+//!   listener -> connection -> request -> walk -> exchange <-> endpoint
+//!                   ^                      |         |
+//!                   +------ respond <------+---------+
+//! ```
+//!
+//! It must never guess where a message ends, never forward what it could not frame, never send a request twice that may
+//! have been seen, and never end a response cleanly that was not whole.
+
 mod buffer;
+mod connection;
 mod context;
+mod exchange;
+mod forward;
+mod pump;
+mod request;
+mod respond;
+mod start;
 mod stats;
+mod walk;
 mod wire;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use start::{ClusterLoad, Servers, StartError, start};
+pub use stats::{Number, Reason, RouterView, Scope, Stats};

@@ -1,0 +1,230 @@
+//! One client connection: its requests one after the other, until somebody has had enough.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::exchange::Client;
+use super::request::Request;
+use super::respond::{Failure, Form};
+use super::walk;
+use super::wire::head::{Version, parse_request};
+use super::worker::Server;
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    KeepAlive,
+    /// Everything was answered; there may be bytes of a request that nobody will read.
+    Close,
+    /// The response is not whole: just end.
+    Abort,
+    /// The same, so that it cannot be taken for its end.
+    Reset,
+}
+
+/// How long and how much we read from a client that has our last response, so that a reset does not destroy it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves one connection to its end.
+pub(crate) async fn run(server: Rc<Server>, mut stream: TcpStream) {
+    // Kept for the whole connection, so that a request does not register itself anew.
+    let mut idle_end = pin!(server.worker.drain.idle_end());
+    let next = {
+        let (read, write) = stream.split();
+        let mut client = Client {
+            read,
+            write,
+            buf: server.worker.buffers.buffer(),
+        };
+        loop {
+            if client.buf.is_empty() {
+                client.buf.release();
+                tokio::select! {
+                    biased;
+                    _ = client.read.readable() => {}
+                    () = &mut idle_end => break Next::Close,
+                }
+            }
+            // Boxed: between requests a connection holds no room for one.
+            match Box::pin(serve(&server, &mut client)).await {
+                Next::KeepAlive => {}
+                next => break next,
+            }
+        }
+    };
+    match next {
+        Next::Close => linger(&mut stream).await,
+        Next::Reset => {
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        Next::Abort | Next::KeepAlive => {}
+    }
+}
+
+/// Reads one request and answers it.
+async fn serve(server: &Server, client: &mut Client<'_>) -> Next {
+    let request = match read_head(server, client).await {
+        Ok(Some(request)) => request,
+        Ok(None) => return Next::Close,
+        Err(failure) => {
+            server.stats.refused.inc();
+            return answer(server, client, None, &failure, false).await;
+        }
+    };
+    let start = Instant::now();
+    match read_body(client, &request).await {
+        Ok(()) => {}
+        Err(()) => return Next::Close,
+    }
+    walk::run(server, client, &request, start).await
+}
+
+/// The next request's head; `None`: the client has ended.
+async fn read_head(server: &Server, client: &mut Client<'_>) -> Result<Option<Request>, Failure> {
+    let limits = server.limits();
+    let mut parsed_len = 0;
+    loop {
+        skip_empty_lines(client);
+        let bytes = client.buf.filled();
+        // A head ends with a line: without a new one there is nothing new to say.
+        let is_worth_it = parsed_len == 0
+            || bytes
+                .get(parsed_len..)
+                .is_some_and(|new| new.contains(&b'\n'))
+            || bytes.len() > limits.line;
+        if !bytes.is_empty() && is_worth_it {
+            parsed_len = bytes.len();
+            if let Some(head) = parse_request(bytes, limits).map_err(Failure::head)? {
+                let stream_after = server.router.config.stream_after_bytes;
+                return Request::accept(bytes, head, stream_after).map(Some);
+            }
+        }
+        match client.buf.fill(&mut client.read).await {
+            Ok(n) if n > 0 => {}
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// RFC 9112 2.2: some old clients send an empty line too many.
+fn skip_empty_lines(client: &mut Client<'_>) {
+    while client.buf.filled().starts_with(b"\r\n") {
+        client.buf.consume(2);
+    }
+}
+
+/// Reads a body that is to be buffered, behind its head.
+async fn read_body(client: &mut Client<'_>, request: &Request) -> Result<(), ()> {
+    let len = request.buffered_len();
+    if client.buf.len() < len && request.expects_continue {
+        let go_on = client.write.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+        go_on.await.map_err(|_| ())?;
+    }
+    while client.buf.len() < len {
+        match client.buf.fill(&mut client.read).await {
+            Ok(n) if n > 0 => {}
+            _ => return Err(()),
+        }
+    }
+    Ok(())
+}
+
+/// Answers with a failure. `is_read`: the whole request was read, the next one can follow.
+pub(crate) async fn answer(
+    server: &Server,
+    client: &mut Client<'_>,
+    request: Option<&Request>,
+    failure: &Failure,
+    is_read: bool,
+) -> Next {
+    server.router.failures.count(failure.reason);
+    let config = &server.router.config;
+    let keep_alive = is_read
+        && !failure.closes
+        && request.is_some_and(|r| r.keep_alive)
+        && !server.worker.drain.is_draining();
+    let form = Form {
+        version: request.map_or(Version::Http11, |r| r.version),
+        to_head: request.is_some_and(|r| r.is_head),
+        keep_alive,
+        clear_context: server.config.clear_context,
+        max_header: config.max_headers_bytes,
+        max_body: config.max_err_response_bytes,
+    };
+    let mut out = server.worker.buffers.scratch();
+    failure.write(form, &mut out);
+    match client.write.write_all(&out).await {
+        Ok(()) if keep_alive => Next::KeepAlive,
+        Ok(()) => Next::Close,
+        Err(_) => Next::Abort,
+    }
+}
+
+/// Ends our side, and reads what the client still sends until it ends its own.
+async fn linger(stream: &mut TcpStream) {
+    let mut rest = [0; 1024];
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let read_all = async {
+        let mut total = 0;
+        while total < LINGER_BYTES {
+            match stream.read(&mut rest).await {
+                Ok(n) if n > 0 => total += n,
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, read_all).await;
+}
+
+/// Accepts connections and serves each in a task of its own, until draining begins; then the ones already waiting.
+pub(crate) async fn accept(server: Rc<Server>, listener: tokio::net::TcpListener) {
+    loop {
+        tokio::select! {
+            biased;
+            () = server.worker.drain.started() => break,
+            accepted = listener.accept() => take(&server, accepted).await,
+        }
+    }
+    // Whoever is in the backlog believes to be connected.
+    while let Some(accepted) = now_or_never(listener.accept()) {
+        if accepted.is_err() {
+            break;
+        }
+        take(&server, accepted).await;
+    }
+}
+
+fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    futures_util::FutureExt::now_or_never(future)
+}
+
+async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+    match accepted {
+        Ok((stream, _)) => {
+            // Only a connection that died already says no.
+            let _ = stream.set_nodelay(true);
+            server.stats.connects.inc();
+            server.stats.connections.inc();
+            let counted = Rc::clone(server);
+            server.worker.tasks.spawn_local(async move {
+                run(counted.clone(), stream).await;
+                counted.stats.connections.dec();
+            });
+        }
+        Err(e) => {
+            // Out of file descriptors, mostly: they come back when connections end.
+            tracing::warn!(server = %server.config.label, error = %e, "cannot accept");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

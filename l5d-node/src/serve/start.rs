@@ -1,0 +1,217 @@
+//! Opening the listeners, starting the workers, asking and ending them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use l5d_naming::ClusterId;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::stats::Stats;
+use super::worker::{Question, Setup};
+use crate::balance::EndpointView;
+use crate::cache::Names;
+use crate::config::Config;
+
+/// The workers could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener.
+    #[error("router {router}: cannot listen on {addr}: {source}")]
+    Listen {
+        /// The router's label.
+        router: String,
+        /// Where.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread.
+    #[error("cannot start worker {worker}: {source}")]
+    Thread {
+        /// From 0.
+        worker: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The running workers. They end when the token given to [`start`] is cancelled; [`Servers::join`] waits for it.
+#[derive(Debug)]
+pub struct Servers {
+    /// By router, then by server: where they really listen.
+    pub addresses: Vec<Vec<SocketAddr>>,
+    /// What happened.
+    pub stats: Arc<Stats>,
+    workers: Vec<WorkerHandle>,
+}
+
+/// One cluster's endpoints as one worker sees them.
+#[derive(Clone, Debug)]
+pub struct ClusterLoad {
+    /// From 0.
+    pub worker: usize,
+    /// Index of the router in the configuration.
+    pub router: usize,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its endpoints, sorted by address.
+    pub endpoints: Vec<EndpointView>,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    questions: mpsc::Sender<Question>,
+    ended: oneshot::Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// Questions that wait for a worker.
+const QUESTIONS: usize = 8;
+
+/// Opens all listeners and starts the workers. When `stop` is cancelled they take no more connections, finish what is open
+/// and end, after `config.admin.shutdown_grace` at the latest. `seed` makes their choices repeatable.
+pub fn start(
+    config: &Config,
+    names: &Arc<dyn Names>,
+    workers: usize,
+    seed: Option<u64>,
+    stop: &CancellationToken,
+) -> Result<Servers, StartError> {
+    let workers = workers.max(1);
+    let (mut listeners, addresses) = listen(config, workers)?;
+    let labels = config.routers.iter().map(|r| {
+        let servers = r.servers.iter().map(|s| s.label.clone()).collect();
+        (r.label.clone(), servers)
+    });
+    let stats = Arc::new(Stats::new(labels.collect(), workers));
+    let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    let mut handles = Vec::new();
+    for worker in 0..workers {
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        let setup = Setup {
+            routers: config.routers.clone(),
+            listeners: std::mem::take(&mut listeners[worker]),
+            addresses: addresses.clone(),
+            names: names.clone(),
+            stats: stats.workers[worker].clone(),
+            workers,
+            seed: seeds.u64(..),
+            stop: stop.child_token(),
+            grace: config.admin.shutdown_grace,
+            questions: asked,
+        };
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{worker}"))
+            .spawn(move || {
+                // Whoever would listen may be gone.
+                let _ = end.send(setup.run());
+            })
+            .map_err(|source| StartError::Thread { worker, source })?;
+        handles.push(WorkerHandle {
+            questions,
+            ended,
+            thread,
+        });
+    }
+    Ok(Servers {
+        addresses,
+        stats,
+        workers: handles,
+    })
+}
+
+impl Servers {
+    /// The load of all endpoints in use. A worker that does not answer because it is ending is left out.
+    pub async fn loads(&self) -> Vec<ClusterLoad> {
+        let mut all = Vec::new();
+        for (worker, handle) in self.workers.iter().enumerate() {
+            let (question, answer) = oneshot::channel();
+            if handle.questions.send(question).await.is_err() {
+                continue;
+            }
+            let routers = answer.await.unwrap_or_default();
+            for (router, clusters) in routers.into_iter().enumerate() {
+                all.extend(
+                    clusters
+                        .into_iter()
+                        .map(|(cluster, endpoints)| ClusterLoad {
+                            worker,
+                            router,
+                            cluster,
+                            endpoints,
+                        }),
+                );
+            }
+        }
+        all
+    }
+
+    /// Waits until all workers have ended; the token must have been cancelled.
+    pub async fn join(self) {
+        for (worker, handle) in self.workers.into_iter().enumerate() {
+            match handle.ended.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(worker, %error, "worker failed"),
+                Err(_) => tracing::error!(worker, "worker panicked"),
+            }
+            // It has said its last word: this does not block.
+            let _ = handle.thread.join();
+        }
+    }
+}
+
+type Listeners = Vec<Vec<Vec<TcpListener>>>;
+
+/// One listener for each worker (first index), router and server, and where they are.
+fn listen(
+    config: &Config,
+    workers: usize,
+) -> Result<(Listeners, Vec<Vec<SocketAddr>>), StartError> {
+    let mut listeners: Listeners = (0..workers).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for router in &config.routers {
+        listeners.iter_mut().for_each(|l| l.push(Vec::new()));
+        let mut own = Vec::new();
+        for server in &router.servers {
+            let failed = |source| StartError::Listen {
+                router: router.label.clone(),
+                addr: server.addr,
+                source,
+            };
+            // Shared listeners would silently join those of another process: ask for the port alone first.
+            if server.addr.port() != 0 {
+                drop(bind(server.addr, false).map_err(failed)?);
+            }
+            let mut addr = server.addr;
+            for of_worker in &mut listeners {
+                let listener = bind(addr, true).map_err(failed)?;
+                addr = listener.local_addr().map_err(failed)?;
+                if let Some(of_router) = of_worker.last_mut() {
+                    of_router.push(listener);
+                }
+            }
+            own.push(addr);
+        }
+        addresses.push(own);
+    }
+    Ok((listeners, addresses))
+}
+
+fn bind(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    if is_shared {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}

@@ -1,0 +1,246 @@
+//! Workers: each a thread with a runtime, listeners, connections, pools and balancers of its own.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use l5d_naming::ClusterId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::buffer::Buffers;
+use super::connection;
+use super::stats::{FailureCounts, RouterStats, ServerStats};
+use super::wire::head::Limits;
+use crate::balance::{Balancers, EndpointView};
+use crate::cache::Names;
+use crate::config;
+use crate::route::{Override, Routes};
+
+/// What all of a worker's tasks share.
+pub(crate) struct Worker {
+    pub(crate) buffers: Buffers,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) drain: Drain,
+    pub(crate) tasks: Tasks,
+}
+
+/// One router, as one worker has it.
+pub(crate) struct Router {
+    pub(crate) config: Arc<config::Router>,
+    pub(crate) routes: Routes,
+    pub(crate) balancers: Balancers,
+    pub(crate) no_override: Rc<Override>,
+    pub(crate) failures: Arc<FailureCounts>,
+    /// Where the router listens.
+    addresses: Vec<SocketAddr>,
+}
+
+/// One listener, as one worker has it.
+pub(crate) struct Server {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) router: Rc<Router>,
+    pub(crate) config: config::Server,
+    pub(crate) stats: Arc<ServerStats>,
+}
+
+/// The tasks of a worker's connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks(TaskTracker);
+
+/// The end of a worker: first no new connections and `Connection: close`, a moment later no idle ones, at last none.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    is_draining: Arc<AtomicBool>,
+    started: CancellationToken,
+    idle_end: CancellationToken,
+}
+
+/// What a worker is started with.
+pub(crate) struct Setup {
+    pub(crate) routers: Vec<Arc<config::Router>>,
+    /// By router, then by server.
+    pub(crate) listeners: Vec<Vec<std::net::TcpListener>>,
+    pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    pub(crate) names: Arc<dyn Names>,
+    pub(crate) stats: Vec<RouterStats>,
+    pub(crate) workers: usize,
+    pub(crate) seed: u64,
+    pub(crate) stop: CancellationToken,
+    pub(crate) grace: Duration,
+    pub(crate) questions: mpsc::Receiver<Question>,
+}
+
+/// By router: each cluster with its endpoints.
+pub(crate) type Loads = Vec<Vec<(ClusterId, Vec<EndpointView>)>>;
+
+/// Somebody wants to see the load of the endpoints.
+pub(crate) type Question = oneshot::Sender<Loads>;
+
+/// How often caches are swept.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How long idle connections stay once draining has begun: who uses them steadily gets a last response that says so,
+/// instead of a connection that ends as the next request is written.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+impl Setup {
+    /// Runs the worker on this thread until it has drained.
+    pub(crate) fn run(self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        // What is left when this returns is dropped, and so aborted, with the set.
+        LocalSet::new().block_on(&runtime, self.serve())
+    }
+
+    async fn serve(mut self) -> std::io::Result<()> {
+        let drain = Drain {
+            is_draining: Arc::default(),
+            started: CancellationToken::new(),
+            idle_end: CancellationToken::new(),
+        };
+        let worker = Rc::new(Worker {
+            buffers: Buffers::default(),
+            rng: RefCell::new(fastrand::Rng::with_seed(self.seed)),
+            drain: drain.clone(),
+            tasks: Tasks::default(),
+        });
+        let mut routers = Vec::new();
+        let listeners = std::mem::take(&mut self.listeners);
+        for (i, listeners) in listeners.into_iter().enumerate() {
+            let router = Rc::new(self.router(i));
+            for (s, listener) in listeners.into_iter().enumerate() {
+                let server = Rc::new(Server {
+                    worker: worker.clone(),
+                    router: router.clone(),
+                    config: router.config.servers[s].clone(),
+                    stats: self.stats[i].servers[s].clone(),
+                });
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                worker
+                    .tasks
+                    .spawn_local(connection::accept(server, listener));
+            }
+            routers.push(router);
+        }
+        self.watch(&routers).await;
+        drain.start();
+        let idle_grace = IDLE_GRACE.min(self.grace / 2);
+        let deadline = Instant::now() + self.grace;
+        let is_empty = tokio::time::timeout(idle_grace, worker.tasks.end()).await;
+        if is_empty.is_err() {
+            drain.idle_end.cancel();
+            let _ = tokio::time::timeout_at(deadline, worker.tasks.end()).await;
+        }
+        Ok(())
+    }
+
+    /// Sweeps and answers questions until the worker is to stop.
+    async fn watch(&mut self, routers: &[Rc<Router>]) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = sweep.tick() => {
+                    let now = Instant::now();
+                    for router in routers {
+                        router.routes.sweep(now);
+                        router.balancers.sweep(now);
+                    }
+                }
+                Some(question) = self.questions.recv() => {
+                    let now = Instant::now();
+                    let loads = routers.iter().map(|r| r.balancers.view(now)).collect();
+                    // Nobody waits any more: fine.
+                    let _ = question.send(loads);
+                }
+            }
+        }
+    }
+
+    fn router(&self, index: usize) -> Router {
+        let config = &self.routers[index];
+        let stats = &self.stats[index];
+        Router {
+            routes: Routes::new(
+                index,
+                config.clone(),
+                self.names.clone(),
+                stats.services.clone(),
+            ),
+            balancers: Balancers::new(
+                stats.clients.clone(),
+                config.cache.clients,
+                config.cache.idle_ttl,
+                self.workers,
+            ),
+            no_override: Rc::default(),
+            failures: stats.failures.clone(),
+            addresses: self.addresses[index].clone(),
+            config: config.clone(),
+        }
+    }
+}
+
+impl Router {
+    /// Whether this is where the router itself listens: it would call itself until the call depth ends it (trap 18.25).
+    pub(crate) fn is_own(&self, addr: SocketAddr) -> bool {
+        self.addresses.iter().any(|own| {
+            own.port() == addr.port()
+                && (own.ip() == addr.ip() || own.ip().is_unspecified() && is_loopback(addr.ip()))
+        })
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+impl Server {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            line: self.router.config.max_initial_line_bytes,
+            fields: self.router.config.max_headers_bytes,
+        }
+    }
+}
+
+impl Tasks {
+    pub(crate) fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(self.0.track_future(task));
+    }
+
+    /// When all have ended. No new ones are expected.
+    async fn end(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}
+
+impl Drain {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// When no more connections are taken.
+    pub(crate) async fn started(&self) {
+        self.started.cancelled().await;
+    }
+
+    /// When idle connections end.
+    pub(crate) async fn idle_end(&self) {
+        self.idle_end.cancelled().await;
+    }
+
+    fn start(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        self.started.cancel();
+    }
+}
