@@ -7,6 +7,8 @@ pub mod http;
 mod resolver;
 mod serve;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 pub use serve::{Api, serve};
