@@ -70,7 +70,7 @@ impl Resolver {
             Some("Watch") => {
                 let method = service_fn(move |r: tonic::Request<v1::ResolveRequest>| {
                     let tools = Arc::clone(&tools);
-                    async move { tools.watch(r.into_inner()).map(tonic::Response::new) }
+                    async move { tools.watch(r.get_ref()).map(tonic::Response::new) }
                 });
                 grpc::<v1::Resolved, _>()
                     .server_streaming(method, request)

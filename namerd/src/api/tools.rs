@@ -56,10 +56,10 @@ impl Tools {
     /// Every state, at most one in 100 ms, equal ones left out. The first waits as in [`Tools::resolve`].
     pub(super) fn watch(
         &self,
-        request: v1::ResolveRequest,
+        request: &v1::ResolveRequest,
     ) -> Result<BoxStream<'static, Result<v1::Resolved, Status>>, Status> {
-        let followed = self.begin(&request)?;
-        let first_by = Instant::now() + wait(&request);
+        let followed = self.begin(request)?;
+        let first_by = Instant::now() + wait(request);
         let start = Watching {
             followed,
             first_by: Some(first_by),

@@ -95,7 +95,7 @@ impl Session {
             && followed.told != 0
             && let Some(up) = followed.frames.catch_up(followed.told)
         {
-            self.tell_cluster(number, up);
+            self.tell_cluster(number, &up);
         }
     }
 
@@ -106,7 +106,7 @@ impl Session {
             && followed.told != 0
         {
             let full = followed.frames.full();
-            self.tell_cluster(number, full);
+            self.tell_cluster(number, &full);
         }
     }
 
@@ -139,7 +139,7 @@ impl Session {
                     // Behind the confirmation, if it has changed since.
                     self.changes.insert(number);
                 }
-                None => self.tell_cluster(number, frames.full()),
+                None => self.tell_cluster(number, &frames.full()),
             }
         }
         if !confirm.held.is_empty() {
@@ -148,7 +148,7 @@ impl Session {
         self.scan = true;
     }
 
-    fn tell_cluster(&mut self, number: u32, up: CatchUp) {
+    fn tell_cluster(&mut self, number: u32, up: &CatchUp) {
         for frame in up.frames.iter() {
             self.push(frame.clone());
         }

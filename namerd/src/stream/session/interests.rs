@@ -61,8 +61,11 @@ impl Session {
         now: Instant,
     ) -> Result<Arc<Binding>, v1::Error> {
         let limits = self.hub.limits();
-        // The first `Want` brings what a resuming node uses already.
+        // The first `Want` brings what a resuming node uses already; what does not fit one message comes in the next ones.
+        let is_resumed = wanted.held_tree.is_some() && self.resumable > 0;
+        self.resumable -= u32::from(is_resumed);
         if self.wants > 1
+            && !is_resumed
             && let Err(wait) = self.bucket.take(now)
         {
             let per_second = limits.wants_per_second;

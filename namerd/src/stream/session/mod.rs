@@ -46,10 +46,14 @@ pub struct Session {
     routers: Vec<Result<Router, v1::Error>>,
     /// What the node kept from before and has not been told about yet, by H8 of the id.
     held: HashMap<u64, Held>,
+    /// When it counts as not wanted any more.
+    held_until: Instant,
 
     /// The rest of the last `Want`; the next message is heard when it is empty.
     inbox: VecDeque<v1::Interest>,
     wants: u64,
+    /// So many interests may still come with a tree held from before, free of the limit in time.
+    resumable: u32,
     last_interest: Option<u32>,
     interests: HashMap<u32, Interest>,
     overrides: u32,
@@ -134,8 +138,10 @@ impl Session {
             caller: checked.caller,
             routers: checked.routers,
             held: checked.held,
+            held_until: now + RESUME_WAIT,
             inbox: VecDeque::new(),
             wants: 0,
+            resumable: limits.interests,
             last_interest: None,
             interests: HashMap::new(),
             overrides: 0,
@@ -264,6 +270,8 @@ impl Session {
 
 /// How many names are bound before others have their turn.
 const BINDINGS_A_TURN: usize = 64;
+/// How long what a node holds from before is remembered for names that it may still ask for.
+const RESUME_WAIT: Duration = Duration::from_secs(60);
 /// Refusals kept for a node that asks and does not read.
 const MOST_REFUSALS: usize = 1_024;
 

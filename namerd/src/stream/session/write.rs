@@ -1,6 +1,6 @@
 //! What is written next, in the order of resolver API 5.1.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
@@ -148,6 +148,9 @@ impl Session {
             digest: self.digest.value(),
             sources: ages.collect(),
         };
+        if now >= self.held_until {
+            self.held = HashMap::new();
+        }
         self.digest_due = false;
         self.heartbeat_at = now + self.hub.limits().heartbeat;
         self.tell(Message::Heartbeat(heartbeat));

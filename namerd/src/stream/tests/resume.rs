@@ -160,3 +160,25 @@ fn res_7_replicas_with_other_histories_have_equal_hashes() {
     };
     assert_eq!(hash(&one), hash(&two));
 }
+
+#[test]
+fn what_is_resumed_is_free_of_the_limit_in_time_even_in_several_messages() {
+    let limits = Limits {
+        want_burst: 1,
+        ..Limits::default()
+    };
+    let world = World::with_limits(&["web"], limits);
+    let mut stream = world.connect();
+    let paths: Vec<String> = (1..=20).map(|i| format!("/svc/web/{i}")).collect();
+    let wanted: Vec<(u32, &str)> = (1..).zip(paths.iter().map(String::as_str)).collect();
+    let all = wanted.iter().map(|(id, path)| interest(*id, path));
+    stream.want_all(all.collect()).unwrap();
+    stream.read_all();
+    let (node, hello) = stream.lose();
+    let mut stream = world.connect_with(hello, node);
+    for part in wanted.chunks(5) {
+        resume(&mut stream, part);
+    }
+    assert_eq!(stream.read_all(), ["confirm", "confirm"]);
+    assert!(stream.node.refused.is_empty());
+}
