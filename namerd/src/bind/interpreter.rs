@@ -4,10 +4,10 @@
 //! router. The evaluation keeps its own stack instead of recursing, so that no nesting of rules can exhaust the
 //! thread's, and is charged for each step it takes. It never waits and changes nothing.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use l5d_naming::limits::{BIND_DEPTH, BIND_LEAVES, BIND_NESTING, BIND_STEPS};
 use l5d_naming::{NameTree, Path, Weight, Weighted};
 
@@ -84,12 +84,11 @@ enum Frame<'a> {
 /// The branches of a union so far.
 #[derive(Default)]
 struct Collected {
+    /// The branches that are Ok, negative ones too.
     known: Vec<Weighted<BaseLeaf>>,
     failure: Option<BindError>,
     pending: bool,
     partial: bool,
-    /// Whether a branch has come out at all, be it negative.
-    any: bool,
     branches: usize,
 }
 
@@ -175,11 +174,12 @@ impl<'a> Run<'a, '_> {
     /// One lookup (naming 4.3), then on with what it gave, one level deeper.
     fn look_up(&mut self, path: Path, depth: usize) -> Result<Next<'a>, BindError> {
         let bytes: usize = path.elems().iter().map(|e| e.as_bytes().len()).sum();
-        self.charge(bytes / 256)?;
+        // So that what is noted of long paths is bounded like their number.
+        self.charge(path.len() / 8 + bytes / 256)?;
         let key = (path, depth);
         if let Some(outcome) = self.known.get(&key) {
             let outcome = outcome.clone();
-            self.charge(outcome.leaves())?;
+            self.charge(outcome.size())?;
             return Ok(Next::Done(outcome));
         }
         let path = key.0.clone();
@@ -315,7 +315,7 @@ impl<'a> Run<'a, '_> {
         let Outcome::Tree { tree, .. } = outcome else {
             return Ok(());
         };
-        let what = if outcome.leaves() > BIND_LEAVES {
+        let what = if outcome.size() > BIND_LEAVES {
             format!("has more than {BIND_LEAVES} leaves")
         } else if union_depth(tree) > BIND_NESTING {
             format!("has unions nested more than {BIND_NESTING} deep")
@@ -349,24 +349,25 @@ impl Collected {
                 self.failure.get_or_insert(error);
             }
             Outcome::Tree { tree, partial } => {
-                self.any = true;
                 self.partial |= partial;
-                if !matches!(tree, NameTree::Neg | NameTree::Fail) {
-                    // The innermost weight is there already.
-                    let tree = tree.map(&mut |leaf: &BaseLeaf| BaseLeaf {
-                        weight: leaf.weight.or(Some(weight)),
-                        ..leaf.clone()
-                    });
-                    self.known.push(Weighted { weight, tree });
-                }
+                // The innermost weight is there already.
+                let tree = tree.map(&mut |leaf: &BaseLeaf| BaseLeaf {
+                    weight: leaf.weight.or(Some(weight)),
+                    ..leaf.clone()
+                });
+                self.known.push(Weighted { weight, tree });
             }
         }
     }
 
-    /// The simplified union of what is known (naming 2.3, 4.2).
+    /// The simplified union of what is known (naming 2.3, 4.2). What a lone branch is, the union is, be it failing.
     fn outcome(mut self) -> Outcome {
-        if !self.any && self.branches > 0 {
+        if self.known.is_empty() && self.branches > 0 {
             return self.failure.map_or(Outcome::Pending, Outcome::Failed);
+        }
+        if self.known.len() > 1 {
+            self.known
+                .retain(|b| !matches!(b.tree, NameTree::Neg | NameTree::Fail));
         }
         let tree = match self.known.len() {
             0 => NameTree::Neg,
@@ -408,12 +409,20 @@ impl Outcome {
         )
     }
 
-    fn leaves(&self) -> usize {
-        let mut count = 0;
-        if let Outcome::Tree { tree, .. } = self {
-            tree.for_each_leaf(&mut |_| count += 1);
+    fn size(&self) -> usize {
+        match self {
+            Outcome::Tree { tree, .. } => size(tree),
+            Outcome::Pending | Outcome::Failed(_) => 0,
         }
-        count
+    }
+}
+
+/// Leaves of a tree, and what else stands in place of one: `$` multiplies like a leaf does.
+pub(super) fn size<T>(tree: &NameTree<T>) -> usize {
+    match tree {
+        NameTree::Alt(trees) => trees.iter().map(size).sum(),
+        NameTree::Union(branches) => branches.iter().map(|b| size(&b.tree)).sum(),
+        NameTree::Leaf(_) | NameTree::Neg | NameTree::Fail | NameTree::Empty => 1,
     }
 }
 

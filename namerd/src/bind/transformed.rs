@@ -9,7 +9,7 @@ use l5d_naming::{ClusterId, NameTree, Path, TransformerSpec, Weight, Weighted};
 use super::base::Base;
 use super::binder::Core;
 use super::chain::Chain;
-use super::interpreter::{BaseLeaf, Outcome};
+use super::interpreter::{BaseLeaf, Outcome, size};
 use super::{BindError, BindState, BoundCluster, BoundLeaf};
 use crate::store::{Caller, Cell, Cluster, Reads, Recompute};
 use crate::transform::{Effect, Transformer};
@@ -216,9 +216,7 @@ fn graft(tree: &NameTree<Leaf>, scion: &NameTree<Leaf>) -> NameTree<Leaf> {
 }
 
 fn check_width(tree: &NameTree<Leaf>) -> Result<(), BindState> {
-    let mut count = 0;
-    tree.for_each_leaf(&mut |_| count += 1);
-    if count <= BIND_LEAVES {
+    if size(tree) <= BIND_LEAVES {
         return Ok(());
     }
     let message = format!("replace makes a tree of more than {BIND_LEAVES} leaves");

@@ -262,6 +262,8 @@ fn breadth_is_bounded() {
         .collect();
     let rules = format!("{} ; /r40 => /#/io.l5d.fs/web", doubling.join(";"));
     assert_eq!(world.told(&rules, "/r0"), "width");
+    let rules = format!("{} ; /r40 => $", doubling.join(";"));
+    assert_eq!(world.told(&rules, "/r0"), "width", "without any leaf");
     let wide = vec!["/#/io.l5d.fs/web"; 1_001].join(" & ");
     assert_eq!(world.told(&format!("/svc => {wide}"), "/svc"), "width");
     let wide = vec!["/#/io.l5d.fs/web"; 1_000].join(" & ");
@@ -347,8 +349,7 @@ fn files_of_naming_5_1() {
             "{none}"
         );
     }
-    world.fs.refresh();
-    world.engine.settle();
+    world.settle();
     let names: Vec<_> = world
         .binder
         .names()

@@ -174,7 +174,7 @@ async fn the_order_of_the_parts() {
     );
 }
 
-fn with_fake() -> (World, Arc<Fake>) {
+pub(super) fn with_fake() -> (World, Arc<Fake>) {
     let fake = Fake::new("/#/fake");
     let namer = Arc::clone(&fake);
     (World::with(&[], |_| vec![namer as _]), fake)

@@ -4,6 +4,7 @@ mod binding;
 mod delegation;
 mod live;
 mod model;
+mod transformers;
 mod vectors;
 
 use std::net::IpAddr;
@@ -25,7 +26,8 @@ struct World {
     dir: TempDir,
     engine: Engine,
     store: Arc<InMemoryStore>,
-    fs: Arc<FsNamer>,
+    /// All over the same directory; the first is at the default prefix.
+    files: Arc<Mutex<Vec<Arc<FsNamer>>>>,
     dns: Arc<Scripted>,
     binder: Binder,
 }
@@ -51,9 +53,10 @@ impl World {
             system,
             transforms: Transforms::new(engine.clone(), None),
             root: dir.path().to_owned(),
+            files: Arc::default(),
         };
         let fs = parts.fs("/io.l5d.fs");
-        let mut namers: Vec<Arc<dyn Namer>> = vec![Arc::clone(&fs) as _];
+        let mut namers: Vec<Arc<dyn Namer>> = vec![fs];
         namers.extend(more(&parts));
         let binder = Binder::with_system(
             engine.clone(),
@@ -63,10 +66,10 @@ impl World {
             parts.system,
         );
         Self {
+            files: parts.files,
             dir,
             engine,
             store,
-            fs,
             dns,
             binder,
         }
@@ -86,7 +89,7 @@ impl World {
     }
 
     fn settle(&self) {
-        self.fs.refresh();
+        self.files.lock().iter().for_each(|fs| fs.refresh());
         self.engine.settle();
     }
 
@@ -111,12 +114,16 @@ struct Parts {
     system: Arc<System>,
     transforms: Transforms,
     root: std::path::PathBuf,
+    files: Arc<Mutex<Vec<Arc<FsNamer>>>>,
 }
 
 impl Parts {
     fn fs(&self, prefix: &str) -> Arc<FsNamer> {
         let prefix = Path::parse(prefix).unwrap();
-        FsNamer::new(&prefix, &self.root, self.engine.clone(), self.hosts.clone()).unwrap()
+        let made = FsNamer::new(&prefix, &self.root, self.engine.clone(), self.hosts.clone());
+        let made = made.unwrap();
+        self.files.lock().push(Arc::clone(&made));
+        made
     }
 }
 
