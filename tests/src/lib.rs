@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`app`] | the applications `hello` and `world` |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
+//! | [`follower`] | a node's side of `Follow`, for counting |
 //! | [`hosts`] | hosts as network namespaces |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
@@ -22,6 +23,7 @@ pub mod client;
 pub mod cluster;
 pub mod control;
 pub mod double;
+pub mod follower;
 pub mod hosts;
 pub mod objects;
 pub mod port;

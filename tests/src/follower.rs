@@ -1,0 +1,235 @@
+//! A node's side of `Follow` and nothing else: for counting what a node is told, with many of them in one process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use l5d_naming::{EndpointSet, Replicas, TransformerSpec};
+use l5d_resolver::change::apply_delta;
+use l5d_resolver::page::Assembly;
+use l5d_resolver::v1;
+use l5d_resolver::v1::down::Message;
+use l5d_resolver::v1::resolver_client::ResolverClient;
+use l5d_resolver::v1::up;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Channel;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A router of the node: its label, its transformers, and the paths that are followed through it.
+pub type Followed<'a> = (&'a str, Vec<TransformerSpec>, Vec<&'a str>);
+
+/// An open stream. Dropping it ends it.
+#[derive(Debug)]
+pub struct Follower {
+    state: Arc<Mutex<State>>,
+    changed: watch::Receiver<()>,
+    _up: mpsc::Sender<v1::Up>,
+    _reader: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    clusters: BTreeMap<u32, Known>,
+    assembly: Assembly,
+    /// Interests that have a tree.
+    answered: BTreeSet<u32>,
+    /// Without heartbeats.
+    frames: u64,
+    end: Option<String>,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: String,
+    replicas: Replicas,
+    hash: u64,
+}
+
+impl Follower {
+    /// Follows as a node.
+    pub async fn start(channel: Channel, node: &str, routers: &[Followed<'_>]) -> Result<Self> {
+        let (up, messages) = mpsc::channel(4);
+        let wire = |(label, specs, _): &Followed<'_>| v1::Router {
+            label: (*label).to_owned(),
+            root: "default".to_owned(),
+            transformers: specs.iter().map(transformer).collect(),
+            ..v1::Router::default()
+        };
+        let hello = v1::Hello {
+            node: node.to_owned(),
+            version: "test".to_owned(),
+            routers: routers.iter().map(wire).collect(),
+            ..v1::Hello::default()
+        };
+        let mut interests = Vec::new();
+        for (router, (_, _, paths)) in (0..).zip(routers) {
+            for path in paths {
+                interests.push(v1::Interest {
+                    id: u32::try_from(interests.len())? + 1,
+                    router,
+                    path: (*path).to_owned(),
+                    ..v1::Interest::default()
+                });
+            }
+        }
+        for message in [
+            up::Message::Hello(hello),
+            up::Message::Want(v1::Want { interests }),
+        ] {
+            let message = v1::Up {
+                message: Some(message),
+            };
+            up.send(message)
+                .await
+                .context("the stream takes messages")?;
+        }
+        let down = ResolverClient::new(channel)
+            .follow(ReceiverStream::new(messages))
+            .await?;
+        let state = Arc::new(Mutex::new(State::default()));
+        let (told, changed) = watch::channel(());
+        let reader = tokio::spawn(read(down.into_inner(), Arc::clone(&state), told));
+        Ok(Self {
+            state,
+            changed,
+            _up: up,
+            _reader: AbortOnDropHandle::new(reader),
+        })
+    }
+
+    /// Messages so far, heartbeats left out.
+    pub fn frames(&self) -> u64 {
+        self.state.lock().frames
+    }
+
+    /// Waits until the cluster whose id ends like this has these addresses.
+    pub async fn until_addresses(&self, id: &str, wanted: &[SocketAddr]) {
+        let has = |state: &State| {
+            let known = state.clusters.values().find(|known| known.id.ends_with(id));
+            known.is_some_and(|known| match &known.replicas {
+                Replicas::Bound(set) => set
+                    .endpoints()
+                    .iter()
+                    .map(|e| e.addr)
+                    .eq(wanted.iter().copied()),
+                _ => false,
+            })
+        };
+        self.until(has).await;
+    }
+
+    /// Waits until so many interests have been answered, with all that their trees name.
+    pub async fn until_answered(&self, interests: usize) {
+        self.until(|state| state.answered.len() == interests).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
+        let mut changed = self.changed.clone();
+        let waiting = async {
+            loop {
+                {
+                    let state = self.state.lock();
+                    if holds(&state) {
+                        return;
+                    }
+                    assert!(state.end.is_none(), "the stream has ended: {state:?}");
+                }
+                if changed.changed().await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("not in {PATIENCE:?}: {:?}", self.state.lock());
+        }
+    }
+}
+
+async fn read(
+    mut down: tonic::Streaming<v1::Down>,
+    state: Arc<Mutex<State>>,
+    told: watch::Sender<()>,
+) {
+    loop {
+        let message = down.message().await;
+        {
+            let mut state = state.lock();
+            match message {
+                Ok(Some(message)) => {
+                    if let Err(error) = state.apply(message) {
+                        state.end = Some(format!("{error:#}"));
+                    }
+                }
+                Ok(None) => state.end = Some("closed".to_owned()),
+                Err(status) => state.end = Some(status.to_string()),
+            }
+        }
+        told.send_replace(());
+        if state.lock().end.is_some() {
+            return;
+        }
+    }
+}
+
+impl State {
+    fn apply(&mut self, down: v1::Down) -> Result<()> {
+        let message = down.message.context("a message of a known kind")?;
+        if matches!(message, Message::Heartbeat(_)) {
+            return Ok(());
+        }
+        self.frames += 1;
+        match message {
+            Message::Cluster(page) => {
+                if let Some(whole) = self.assembly.push(page)? {
+                    let known = Known {
+                        id: whole.id.to_string(),
+                        replicas: whole.replicas,
+                        hash: whole.hash,
+                    };
+                    self.clusters.insert(whole.number, known);
+                }
+            }
+            Message::Delta(delta) => {
+                let known = self
+                    .clusters
+                    .get_mut(&delta.number)
+                    .context("a told cluster")?;
+                let empty = Arc::new(EndpointSet::default());
+                let set = match &known.replicas {
+                    Replicas::Bound(set) => set,
+                    _ => &empty,
+                };
+                let (next, hash) = apply_delta(&delta, set, known.hash)?;
+                (known.replicas, known.hash) = (Replicas::Bound(next.into()), hash);
+            }
+            Message::Forget(forget) => {
+                self.clusters
+                    .retain(|number, _| !forget.numbers.contains(number));
+            }
+            Message::Answer(answer) => self.answered.extend(answer.interests),
+            Message::Refuse(refuse) => anyhow::bail!("refused: {refuse:?}"),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn transformer(spec: &TransformerSpec) -> v1::Transformer {
+    v1::Transformer {
+        kind: spec.kind.clone(),
+        prefix: spec.prefix.clone(),
+        namespace: spec.namespace.clone(),
+        service: spec.service.clone(),
+        port: spec.port.clone(),
+        host: spec.host.clone(),
+        path: spec.path.clone(),
+        netmask: spec.netmask.clone(),
+        host_network: spec.host_network,
+    }
+}
