@@ -1,6 +1,6 @@
 //! How well a namerd is reached: what responses and the admin pages say of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub struct Contact {
     pub replica: Option<(String, String)>,
     /// Addresses that worked, newest last.
     pub worked: Vec<SocketAddr>,
+    /// Object versions told, by source.
+    pub position: BTreeMap<String, u64>,
     /// Interests of the stream.
     pub interests: usize,
     /// Clusters that it has told.

@@ -18,6 +18,7 @@ pub struct FollowSet {
     pub clusters: Clusters,
     names: Mutex<Wanted>,
     notify: Notify,
+    touched: Notify,
     contact: Mutex<Contact>,
     start: Instant,
 }
@@ -48,6 +49,7 @@ impl FollowSet {
             clusters: Clusters::default(),
             names: Mutex::default(),
             notify: Notify::new(),
+            touched: Notify::new(),
             contact: Mutex::new(Contact::new()),
             start: Instant::now(),
         })
@@ -120,6 +122,16 @@ impl FollowSet {
     /// Changes what is said of the contact.
     pub fn set_contact(&self, change: impl FnOnce(&mut Contact)) {
         change(&mut self.contact.lock());
+    }
+
+    /// Something that was told has changed.
+    pub fn touch(&self) {
+        self.touched.notify_one();
+    }
+
+    /// Waits until something told has changed since the last call. For one task. Cancel safe.
+    pub async fn touched(&self) {
+        self.touched.notified().await;
     }
 
     /// All that is known becomes stale: the stream that stood behind it is gone.

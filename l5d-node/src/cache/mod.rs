@@ -18,6 +18,7 @@ mod name;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod warm;
 
 pub use cluster::{Cluster, ClusterState, Clusters};
 pub use contact::{Contact, ContactCounts, StreamState};

@@ -281,6 +281,7 @@ impl Follower {
                     continue;
                 }
                 contact.address = Some(link.addr);
+                link.session.position.copy_to(&mut contact.position);
                 contact.replica = link.session.replica().cloned();
                 (contact.interests, contact.clusters) = link.session.sizes();
                 if !link.session.sources().is_empty() {

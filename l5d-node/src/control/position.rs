@@ -36,6 +36,13 @@ impl Position {
         }
     }
 
+    /// Brings a copy of it up to date.
+    pub(crate) fn copy_to(&self, copy: &mut BTreeMap<String, u64>) {
+        if *copy != self.0 {
+            copy.clone_from(&self.0);
+        }
+    }
+
     pub(crate) fn to_wire(&self) -> v1::Position {
         let source = |(source, rv): (&String, &u64)| v1::SourcePosition {
             source: source.clone(),

@@ -24,6 +24,9 @@ impl Session {
             return Ok(());
         };
         self.check_order(&message)?;
+        if !matches!(message, Message::Heartbeat(_)) {
+            self.set.touch();
+        }
         match message {
             Message::Welcome(welcome) => self.on_welcome(welcome, now),
             Message::Cluster(page) => self.on_cluster(page, now)?,
