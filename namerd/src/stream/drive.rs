@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
 use super::limits::TURN_BYTES;
+use super::metrics::Metrics;
 use super::session::{End, Session};
 use super::sources::behind;
 use crate::store::Cell;
@@ -46,21 +47,35 @@ pub async fn follow(
     ups: impl Stream<Item = Result<v1::Up, End>>,
     out: mpsc::Sender<Bytes>,
 ) -> End {
-    let end = match serve(&hub, &doors, peer, ups, &out).await {
-        Ok(()) => End::Closed,
-        Err(end) => end,
+    let mut counted = Counted {
+        metrics: hub.metrics(),
+        end: End::Closed,
     };
-    let metrics = hub.metrics();
-    let counter = match &end {
-        End::Closed => &metrics.ended_closed,
-        End::NotReady | End::Leaving => &metrics.ended_unavailable,
-        End::Sessions(_) => &metrics.ended_limit,
-        End::Behind(_) => &metrics.ended_behind,
-        End::Fault(_) | End::TooLarge(_) => &metrics.ended_fault,
-        End::Stalled(_) => &metrics.ended_stalled,
-    };
-    counter.add(1);
-    end
+    if let Err(end) = serve(&hub, &doors, peer, ups, &out).await {
+        counted.end = end;
+    }
+    counted.end.clone()
+}
+
+/// Counts the end of a stream when dropped: a stream that the peer gave up is dropped without an end of its own.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    end: End,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let metrics = self.metrics;
+        let counter = match &self.end {
+            End::Closed => &metrics.ended_closed,
+            End::NotReady | End::Leaving => &metrics.ended_unavailable,
+            End::Sessions(_) => &metrics.ended_limit,
+            End::Behind(_) => &metrics.ended_behind,
+            End::Fault(_) | End::TooLarge(_) => &metrics.ended_fault,
+            End::Stalled(_) => &metrics.ended_stalled,
+        };
+        counter.add(1);
+    }
 }
 
 async fn serve(

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use l5d_resolver::v1;
 
-/// A number that only grows, or one that goes up and down; padded by nobody, read rarely.
+/// A number that many write and a scrape reads now and then.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 

@@ -263,3 +263,17 @@ async fn res_5_a_reader_that_stops_costs_one_chunk_and_then_gets_the_newest() {
     };
     assert_eq!(newest.put4.len(), 50 * 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn res_14_a_stream_that_is_dropped_frees_its_session_and_is_counted() {
+    let world = World::new(&["web"]);
+    let mut driven = Driven::begin(&world).await;
+    driven.want(1, "/svc/web").await;
+    driven.next().await;
+    assert_eq!(world.hub.followed(), (1, 1));
+    driven.task.abort();
+    assert!(driven.task.await.unwrap_err().is_cancelled());
+    assert_eq!(world.hub.followed(), (0, 0));
+    assert!(world.hub.registry().is_empty());
+    assert_eq!(world.hub.metrics().ended_closed.get(), 1);
+}
