@@ -1,1 +1,188 @@
-//! The only file that knows every module: builds, spawns, joins.
+//! Builds everything, spawns it, joins it. The only module that knows all others.
+//!
+//! [`main`] is the program; [`run`] is a namerd inside another process, for tests and tools, with its addresses known:
+//!
+//! ```text
+//!   Config -> build: store, Kubernetes, namers, binder, hub -> admin, then interfaces in the order of the file
+//!   stop   -> interfaces (nodes are told goodbye), then admin, then the watches
+//! ```
+
+mod build;
+mod cli;
+mod doors;
+mod logging;
+mod sources;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::build::Core;
+use self::doors::{AdminThread, Interfaces};
+use crate::admin::LogLevels;
+use crate::config::Config;
+use crate::web::ListenError;
+
+pub use build::BuildError;
+pub use cli::main;
+pub use logging::NoLevels;
+
+/// Why namerd does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Something that the configuration names cannot be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A server's address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin server's thread cannot be had.
+    #[error("the admin server cannot start: {0}")]
+    Admin(std::io::Error),
+}
+
+/// Where a namerd listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The admin server.
+    pub admin: SocketAddr,
+    /// The interfaces with their kinds, in the order of the configuration.
+    pub interfaces: Vec<(&'static str, SocketAddr)>,
+}
+
+/// A namerd that runs. Dropping it asks it to stop; [`Running::wait`] sees it through.
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Addresses,
+    stop: CancellationToken,
+    life: JoinHandle<()>,
+    _stop_on_drop: tokio_util::sync::DropGuard,
+}
+
+/// Beyond the grace time, for what is cut off to end.
+const MARGIN: Duration = Duration::from_millis(500);
+/// How often unused bindings are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Starts a namerd. When this returns, all its servers listen.
+pub async fn run(
+    config: Config,
+    warnings: Vec<String>,
+    levels: Arc<dyn LogLevels>,
+) -> Result<Running, StartError> {
+    let tracker = TaskTracker::new();
+    let (stop, sources) = (CancellationToken::new(), CancellationToken::new());
+    // Whatever goes wrong from here on, the tasks that were spawned end.
+    let undo = sources.clone().drop_guard();
+    let core = Core::start(&config, &tracker, &sources)?;
+    tracker.spawn(
+        sources
+            .clone()
+            .run_until_cancelled_owned(core.engine.clone().run()),
+    );
+    tracker.spawn(
+        sources
+            .clone()
+            .run_until_cancelled_owned(sweep(core.clone())),
+    );
+    tracker.spawn(
+        sources
+            .clone()
+            .run_until_cancelled_owned(core.clone().watch_readiness()),
+    );
+    let pages = doors::pages(&config, warnings, &core, levels, stop.clone());
+    let admin = AdminThread::start(&config.admin.server, pages).await?;
+    let interfaces = Interfaces::start(&config, &core)?;
+    let addresses = Addresses {
+        admin: admin.addr,
+        interfaces: interfaces.addresses.clone(),
+    };
+    undo.disarm();
+    tracker.close();
+    let grace = config.admin.shutdown_grace;
+    let life = live(stop.clone(), grace, interfaces, admin, sources, tracker);
+    Ok(Running {
+        addresses,
+        _stop_on_drop: stop.clone().drop_guard(),
+        stop,
+        life: tokio::spawn(life),
+    })
+}
+
+/// Lives until the stop, then ends everything in order, within the grace time.
+async fn live(
+    stop: CancellationToken,
+    grace: Duration,
+    interfaces: Interfaces,
+    admin: AdminThread,
+    sources: CancellationToken,
+    tracker: TaskTracker,
+) {
+    stop.cancelled().await;
+    let deadline = Instant::now() + grace;
+    tracing::info!(?grace, "stopping");
+    interfaces.end(deadline).await;
+    admin.end(deadline).await;
+    sources.cancel();
+    if timeout_at(deadline + MARGIN, tracker.wait()).await.is_err() {
+        tracing::warn!("something did not end in time; cut off");
+    }
+    tracing::info!("stopped");
+}
+
+/// Forgets what nobody uses, for ever.
+async fn sweep(core: Core) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        core.binder.sweep();
+    }
+}
+
+impl Running {
+    /// Asks for the stop; it is under way when this returns.
+    pub fn shutdown(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits for the end, which somebody has to ask for.
+    pub async fn wait(mut self) {
+        if let Err(e) = (&mut self.life).await {
+            tracing::error!(error = %e, "the end of namerd was not orderly");
+        }
+    }
+
+    /// Waits until a stop is asked for, by [`Running::shutdown`] or over the admin server.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Addresses {
+    /// One line for programs: `listening admin=ADDR KIND=ADDR ...`, interfaces in the order of the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "listening admin={}", self.admin)?;
+        for (kind, addr) in &self.interfaces {
+            write!(f, " {kind}={addr}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,3 +1,5 @@
 //! `namerd CONFIG`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    namerd::app::main()
+}

@@ -15,9 +15,8 @@ mod telemetry;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use l5d_config::{Mistake, Mistakes, Reader, Scalars};
@@ -37,6 +36,17 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Further paths at which the admin server serves Prometheus metrics.
     pub prometheus_paths: Vec<String>,
+    /// Where this process runs.
+    pub own: Own,
+}
+
+/// Where this process runs, as its environment says: what node-bound transformers mean to callers that name no node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// `NODE_NAME`.
+    pub node: Option<String>,
+    /// `POD_IP`.
+    pub pod_ip: Option<IpAddr>,
 }
 
 /// The admin server.
@@ -148,8 +158,6 @@ pub enum ApiServer {
 /// How an API server is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
-    /// Kubernetes namespaces to watch; `None`: the whole cluster (K8S-81).
-    pub namespaces: Option<Vec<String>>,
     /// Longest random wait before the first lists (K8S-116).
     pub startup_jitter: Duration,
     /// When a first list that has not come is complained about (K8S-129).
@@ -188,6 +196,10 @@ impl Config {
                 storage: storage::read(&top),
                 namers: namers::read(&top, env),
                 prometheus_paths: telemetry::read(&top),
+                own: Own {
+                    node: env("NODE_NAME").filter(|name| !name.is_empty()),
+                    pod_ip: env("POD_IP").and_then(|ip| ip.parse().ok()),
+                },
                 admin,
                 interfaces,
             };
@@ -260,7 +272,6 @@ impl Default for Security {
 impl Default for WatchOptions {
     fn default() -> Self {
         Self {
-            namespaces: None,
             startup_jitter: Duration::from_secs(2),
             sync_timeout: Duration::from_secs(60),
         }
@@ -275,6 +286,3 @@ impl fmt::Display for ApiServer {
         }
     }
 }
-
-/// A list of warnings, shared by those who show them.
-pub type Warnings = Arc<[Mistake]>;

@@ -210,7 +210,7 @@ fn an_interface_has_no_experimental_key() {
 #[test]
 fn kubernetes_namers_know_their_api_server() {
     let config = good(&with(
-        "namers:\n- {kind: io.l5d.k8s, host: api.example}\n- {kind: io.l5d.k8s.ns, namespaces: [a, b], startupJitter: 0}",
+        "namers:\n- {kind: io.l5d.k8s, host: api.example}\n- {kind: io.l5d.k8s.ns, startupJitter: 0}",
     ));
     let k8s = config.namers[0].kind.k8s().expect("k8s");
     assert_eq!(k8s.api, ApiServer::Plain("api.example".to_owned(), 8001));
@@ -219,10 +219,6 @@ fn kubernetes_namers_know_their_api_server() {
     };
     assert_eq!(namespace, "prod");
     assert_eq!(k8s.api, ApiServer::Plain("localhost".to_owned(), 8001));
-    assert_eq!(
-        k8s.watch.namespaces.as_deref(),
-        Some(&["a".to_owned(), "b".to_owned()][..])
-    );
     assert_eq!(k8s.watch.startup_jitter, Duration::ZERO);
 
     let in_pod = |name: &str| (name == "KUBERNETES_SERVICE_HOST").then(|| "10.0.0.1".to_owned());
@@ -247,7 +243,7 @@ fn k8s_ns_without_its_variable_does_not_start() {
 #[test]
 fn namers_of_one_api_server_agree_on_its_watches() {
     let all = mistakes(&with(
-        "namers:\n- {kind: io.l5d.k8s}\n- {kind: io.l5d.k8s, prefix: /p, namespaces: [a]}",
+        "namers:\n- {kind: io.l5d.k8s}\n- {kind: io.l5d.k8s, prefix: /p, startupJitter: 1}",
     ));
     assert!(all[0].contains("share its watches"), "{all:?}");
 }

@@ -7,6 +7,7 @@ mod explain;
 mod listen;
 mod params;
 mod reply;
+mod requests;
 mod serve;
 mod shapes;
 
@@ -14,5 +15,6 @@ pub use explain::{Ask, explain};
 pub use listen::{ListenError, keep_alive, listen};
 pub use params::{BadBody, Params, bad_body, media_type, read_body};
 pub use reply::{Body, JSON, document, empty, not_allowed, stream, text, timed_out};
+pub use requests::Requests;
 pub use serve::{Handler, serve};
 pub use shapes::{addr, bound_tree, delegation, json_text};

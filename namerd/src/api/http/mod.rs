@@ -8,7 +8,6 @@ mod dtab_forms;
 mod dtabs;
 mod etag;
 mod names;
-mod requests;
 mod sources;
 mod watch;
 
@@ -25,9 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
 use crate::store::DtabStore;
-use crate::web::{self, Body};
-
-pub use requests::Requests;
+use crate::web::{self, Body, Requests};
 
 /// How long answers may wait for what is not known yet.
 #[derive(Clone, Copy, Debug)]

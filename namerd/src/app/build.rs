@@ -1,0 +1,300 @@
+//! From the configuration to a binder and what stands behind it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use l5d_naming::TransformerSpec;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::sources::Clusters;
+use crate::bind::dns::Hosts;
+use crate::bind::namers::{BadRewrite, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
+use crate::bind::{Binder, Namer};
+use crate::config::{self, ApiServer, Config, NamerKind, Storage};
+use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
+use crate::store::services::{Policy, Services};
+use crate::store::{Caller, Cell, DtabStore, Engine, InMemoryStore};
+use crate::stream::{Hub, Limits};
+use crate::transform::{Gateways, Transforms};
+use crate::web::Requests;
+
+/// Something that the configuration names cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A directory.
+    #[error("namers[{index}] (io.l5d.fs): cannot read the directory: {source}")]
+    Directory {
+        /// Which namer.
+        index: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// A pattern.
+    #[error("namers[{index}] (io.l5d.rewrite): {source}")]
+    Rewrite {
+        /// Which namer.
+        index: usize,
+        /// Why.
+        source: BadRewrite,
+    },
+    /// A transformer.
+    #[error("namers[{index}]: {reason}")]
+    Transformer {
+        /// Which namer.
+        index: usize,
+        /// Which transformer and why.
+        reason: String,
+    },
+    /// A Kubernetes API.
+    #[error("the Kubernetes API {api}: {source}")]
+    Kubernetes {
+        /// Which one.
+        api: ApiServer,
+        /// Why.
+        source: K8sError,
+    },
+}
+
+/// What answers names. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Core {
+    pub(super) engine: Engine,
+    pub(super) store: Arc<dyn DtabStore>,
+    pub(super) transforms: Transforms,
+    pub(super) binder: Binder,
+    pub(super) hub: Arc<Hub>,
+    /// Each watched API server with its model, in the order of the namers.
+    pub(super) clusters: Vec<(ApiServer, Services)>,
+    /// Counters of the HTTP controllers.
+    pub(super) requests: Arc<Requests>,
+    /// True once every source has answered; never false again (K8S-129).
+    pub(super) ready: Arc<Cell<bool>>,
+}
+
+/// The namers and the directories among them that must be looked at.
+struct Namers {
+    all: Vec<Arc<dyn Namer>>,
+    watched: Vec<Arc<FsNamer>>,
+}
+
+impl Core {
+    /// Builds everything and begins to watch.
+    pub(super) fn start(
+        config: &Config,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, BuildError> {
+        let (core, namers) = Self::build(config, |source| {
+            Kubernetes::start(source, tracker, stop).map(|k| k.services)
+        })?;
+        for namer in namers.watched {
+            tracker.spawn(namer.run(stop.clone()));
+        }
+        Ok(core)
+    }
+
+    /// Builds all that can be built without a network, to see that it can be.
+    pub(super) fn check(config: &Config) -> Result<(), BuildError> {
+        Self::build(config, |_| Ok(Services::new(Policy::default()))).map(drop)
+    }
+
+    fn build(
+        config: &Config,
+        mut watch: impl FnMut(K8sSource) -> Result<Services, K8sError>,
+    ) -> Result<(Self, Namers), BuildError> {
+        let Storage::InMemory(namespaces) = &config.storage;
+        let store: Arc<dyn DtabStore> = InMemoryStore::new(namespaces.iter().cloned());
+        let engine = Engine::new();
+        let hosts = Hosts::system();
+        let system = System::new(engine.clone(), hosts.clone());
+        let mut clusters = Vec::new();
+        for source in sources(config) {
+            let (api, source) = source;
+            let services = watch(source).map_err(|source| BuildError::Kubernetes {
+                api: api.clone(),
+                source,
+            })?;
+            clusters.push((api, services));
+        }
+        let gateways = clusters
+            .first()
+            .map(|(_, services)| Arc::new(services.clone()) as Arc<dyn Gateways>);
+        let transforms = Transforms::new(engine.clone(), gateways).with_own(own(&config.own));
+        let namers = Builder {
+            engine: &engine,
+            hosts: &hosts,
+            system: &system,
+            transforms: &transforms,
+            clusters: clusters.iter().cloned().collect(),
+        }
+        .namers(&config.namers)?;
+        let binder = Binder::with_system(
+            engine.clone(),
+            Arc::clone(&store),
+            namers.all.clone(),
+            transforms.clone(),
+            system,
+        );
+        let models = clusters.iter().map(|(_, services)| services.clone());
+        let hub = Hub::new(
+            binder.clone(),
+            Arc::new(Clusters::new(models)),
+            Limits::default(),
+        );
+        let core = Self {
+            engine,
+            store,
+            transforms,
+            binder,
+            hub,
+            clusters,
+            requests: Arc::default(),
+            ready: Cell::new(false),
+        };
+        Ok((core, namers))
+    }
+
+    /// Becomes ready when every source has answered once.
+    pub(super) async fn watch_readiness(self) {
+        for (_, services) in &self.clusters {
+            services.ready().wait_for(|ready| *ready).await;
+        }
+        self.store.list().wait_for(Option::is_some).await;
+        self.ready.set(true);
+        tracing::info!("ready: every source has answered");
+    }
+}
+
+/// One source for each API server that namers name, with the labels that any of them asks for.
+fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
+    let mut sources: Vec<(ApiServer, K8sSource)> = Vec::new();
+    for namer in config.namers.iter().filter_map(|n| n.kind.k8s()) {
+        let known = sources.iter_mut().find(|(api, _)| *api == namer.api);
+        let source = match known {
+            Some((_, source)) => source,
+            None => {
+                let address = match &namer.api {
+                    ApiServer::InCluster => Address::InCluster,
+                    ApiServer::Plain(host, port) => Address::Plain {
+                        host: host.clone(),
+                        port: *port,
+                    },
+                };
+                let source = K8sSource {
+                    startup_jitter: namer.watch.startup_jitter,
+                    sync_timeout: namer.watch.sync_timeout,
+                    ..K8sSource::new(address)
+                };
+                &mut sources.push_mut((namer.api.clone(), source)).1
+            }
+        };
+        if let Some(label) = &namer.label_selector
+            && !source.label_keys.contains(label)
+        {
+            source.label_keys.push(label.clone());
+        }
+    }
+    sources
+}
+
+/// This process as a caller.
+fn own(own: &config::Own) -> Caller {
+    let loopback = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let mut addresses: Vec<IpAddr> = loopback.into_iter().chain(own.pod_ip).collect();
+    addresses.sort();
+    addresses.dedup();
+    Caller {
+        node: own.node.as_deref().map(Into::into),
+        pod_ip: own.pod_ip,
+        addresses: addresses.into(),
+    }
+}
+
+/// What namers are made of.
+struct Builder<'a> {
+    engine: &'a Engine,
+    hosts: &'a Hosts,
+    system: &'a Arc<System>,
+    transforms: &'a Transforms,
+    clusters: HashMap<ApiServer, Services>,
+}
+
+impl Builder<'_> {
+    fn namers(&self, configs: &[config::Namer]) -> Result<Namers, BuildError> {
+        let mut namers = Namers {
+            all: Vec::new(),
+            watched: Vec::new(),
+        };
+        for (index, config) in configs.iter().enumerate() {
+            let namer = self.namer(index, config, &mut namers.watched)?;
+            let namer = self.transformed(index, namer, &config.transformers)?;
+            namers.all.push(namer);
+        }
+        Ok(namers)
+    }
+
+    fn namer(
+        &self,
+        index: usize,
+        config: &config::Namer,
+        watched: &mut Vec<Arc<FsNamer>>,
+    ) -> Result<Arc<dyn Namer>, BuildError> {
+        let prefix = &config.prefix;
+        let engine = self.engine.clone();
+        Ok(match &config.kind {
+            NamerKind::Fs(root) => {
+                let namer = FsNamer::new(prefix, root, engine, self.hosts.clone())
+                    .map_err(|source| BuildError::Directory { index, source })?;
+                watched.push(Arc::clone(&namer));
+                namer
+            }
+            NamerKind::K8s(k8s) => {
+                let label = k8s.label_selector.as_deref();
+                Arc::new(K8sNamer::new(prefix, label, self.services(k8s), engine))
+            }
+            NamerKind::K8sNs(k8s, namespace) => {
+                tracing::info!(%prefix, namespace, "io.l5d.k8s.ns answers for namerd's own namespace");
+                let label = k8s.label_selector.as_deref();
+                let services = self.services(k8s);
+                Arc::new(K8sNamer::in_namespace(
+                    prefix, namespace, label, services, engine,
+                ))
+            }
+            NamerKind::Rewrite { pattern, name } => Arc::new(
+                RewriteNamer::new(prefix, pattern, name)
+                    .map_err(|source| BuildError::Rewrite { index, source })?,
+            ),
+        })
+    }
+
+    fn services(&self, k8s: &config::K8sNamer) -> Services {
+        let services = self.clusters.get(&k8s.api);
+        services
+            .expect("one source for each API server was built")
+            .clone()
+    }
+
+    fn transformed(
+        &self,
+        index: usize,
+        namer: Arc<dyn Namer>,
+        specs: &[TransformerSpec],
+    ) -> Result<Arc<dyn Namer>, BuildError> {
+        if specs.is_empty() {
+            return Ok(namer);
+        }
+        let transformers = specs
+            .iter()
+            .map(|spec| self.transforms.build(spec))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|reason| BuildError::Transformer { index, reason })?;
+        let system = Arc::clone(self.system);
+        Ok(Arc::new(TransformedNamer::new(namer, transformers, system)))
+    }
+}

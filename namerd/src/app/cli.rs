@@ -1,0 +1,195 @@
+//! The program: arguments, the configuration file, signals, the exit code.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::build::Core;
+use super::logging::{self, Format};
+use super::{Running, run};
+use crate::admin::LogLevel;
+use crate::config::Config;
+
+/// The control plane of the mesh: watches services once, binds names through dtabs, and tells node proxies where names lead.
+#[derive(Debug, Parser)]
+#[command(name = "namerd", version, after_help = HELP, override_usage = "namerd [OPTIONS] path/to/config")]
+struct Arguments {
+    /// The configuration, YAML or JSON; `-` reads standard input
+    #[arg(value_name = "CONFIG")]
+    config: Vec<String>,
+
+    /// Check the configuration and exit with 0 or 1; opens no port (also -validate, --validate)
+    #[arg(long, alias = "validate")]
+    check: bool,
+
+    /// Write less or more into the log: off, error, warning, info, debug, trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LogLevel,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: Format,
+}
+
+const HELP: &str = "\
+A first configuration:
+
+  storage:
+    kind: io.l5d.inMemory
+    namespaces:
+      default: |
+        /svc => /#/io.l5d.fs ;      # names under /svc are files of ./disco
+  namers:
+  - kind: io.l5d.fs
+    rootDir: disco                  # a file `web` with lines such as `127.0.0.1 8080`
+  interfaces:
+  - kind: io.l5d.mesh               # 127.0.0.1:4321, gRPC, for node proxies and tools
+  - kind: io.l5d.httpController     # 127.0.0.1:4180, for namerctl and curl
+
+Then ask:
+
+  curl '127.0.0.1:4180/api/1/resolve/default?path=/svc/web'
+  curl '127.0.0.1:4180/api/1/delegate/default?path=/svc/web'
+
+and look at http://127.0.0.1:9991/ (admin).
+
+When all servers listen, the first line on standard output is
+`listening admin=ADDR KIND=ADDR ...`, interfaces in the order of the file.
+The log goes to standard error. SIGTERM or SIGINT stops within
+admin.shutdownGraceMs; a second one stops at once.
+
+Environment: POD_NAMESPACE (io.l5d.k8s.ns), NODE_NAME and POD_IP (where namerd
+itself runs), KUBERNETES_SERVICE_HOST (set in pods: namers without host and
+port then use the cluster's own API).
+";
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // A single dash is how 1.x spelled it.
+    let arguments = std::env::args().map(|a| match a.as_str() {
+        "-validate" => "--check".to_owned(),
+        _ => a,
+    });
+    let arguments = Arguments::parse_from(arguments);
+    let [file] = arguments.config.as_slice() else {
+        eprintln!("usage: namerd path/to/config\n(`-` reads standard input; --help says more)");
+        return ExitCode::from(64);
+    };
+    let (config, warnings) = match read(file) {
+        Ok(read) => read,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if arguments.check {
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
+        return check(file, &config);
+    }
+    match serve(config, warnings, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("namerd: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration and its warnings, or what is wrong.
+fn read(file: &str) -> Result<(Config, Vec<String>), String> {
+    let (name, text) = if file == "-" {
+        let mut text = Vec::new();
+        let read = io::stdin().read_to_end(&mut text);
+        read.map_err(|e| format!("cannot read standard input: {e}"))?;
+        ("stdin", text)
+    } else {
+        let kind = fs::metadata(file).map_err(|e| format!("cannot read {file}: {e}"))?;
+        if !kind.is_file() {
+            return Err(format!("{file} is not a regular file"));
+        }
+        let text = fs::read(file).map_err(|e| format!("cannot read {file}: {e}"))?;
+        (file, text)
+    };
+    let text = String::from_utf8(text).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        format!("{name} is not UTF-8 text at byte {at}")
+    })?;
+    let env = |variable: &str| std::env::var(variable).ok();
+    let (config, warnings) = Config::read(name, &text, &env).map_err(|e| e.to_string())?;
+    Ok((config, warnings.iter().map(ToString::to_string).collect()))
+}
+
+fn check(file: &str, config: &Config) -> ExitCode {
+    match Core::check(config) {
+        Ok(()) => {
+            println!("{file}: ok");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("{file}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow::Result<()> {
+    let levels = logging::start(arguments.log_level, arguments.log_format)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %config.effective(), "starting");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let ended: anyhow::Result<()> = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let namerd = run(config, warnings, levels).await?;
+        println!("{}", namerd.addresses);
+        tokio::select! {
+            () = namerd.stopping() => {}
+            name = signals.next() => {
+                tracing::info!(signal = name, "asked to stop");
+                namerd.shutdown();
+            }
+        }
+        wait(namerd, &mut signals).await;
+        Ok(())
+    });
+    // What was cut off must not hold up the exit.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Sees the stop through, unless somebody insists.
+async fn wait(namerd: Running, signals: &mut Signals) {
+    tokio::select! {
+        () = namerd.wait() => {}
+        name = signals.next() => tracing::warn!(signal = name, "asked again: stopping at once"),
+    }
+}
+
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}

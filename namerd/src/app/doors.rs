@@ -1,0 +1,203 @@
+//! The servers: admin on a thread of its own, the interfaces on the main runtime.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use super::build::Core;
+use crate::admin::{Admin, ClusterState, LogLevels, NamerState};
+use crate::api::http::{Controller, Waits};
+use crate::api::{self, Api};
+use crate::config::{Config, InterfaceKind, Server};
+use crate::web::{ListenError, listen, serve};
+
+/// Connections of one gRPC port: 5,000 nodes, each with one, and tools.
+const CONNECTIONS: usize = 10_000;
+
+/// The interfaces, while they serve.
+pub(super) struct Interfaces {
+    pub(super) addresses: Vec<(&'static str, SocketAddr)>,
+    stop: CancellationToken,
+    servers: JoinSet<()>,
+}
+
+impl Interfaces {
+    /// Starts them in the order of the configuration.
+    pub(super) fn start(config: &Config, core: &Core) -> Result<Self, ListenError> {
+        let mut interfaces = Self {
+            addresses: Vec::new(),
+            stop: CancellationToken::new(),
+            servers: JoinSet::new(),
+        };
+        // What is left when the interfaces have ended is for the admin server.
+        let grace = config.admin.shutdown_grace.mul_f64(0.9);
+        for (i, interface) in config.interfaces.iter().enumerate() {
+            let kind = interface.kind.name();
+            let server = &interface.server;
+            let listener = listen(&format!("interfaces[{i}] ({kind})"), server)?;
+            let addr = listener.local_addr().unwrap_or(server.addr);
+            let stop = interfaces.stop.clone();
+            match interface.kind {
+                InterfaceKind::Mesh => {
+                    let api = Api {
+                        hub: Arc::clone(&core.hub),
+                        ready: Arc::clone(&core.ready),
+                        grace,
+                        connections: CONNECTIONS,
+                    };
+                    interfaces.servers.spawn(async move {
+                        if let Err(e) = api::serve(listener, api, stop).await {
+                            tracing::error!(error = %e, "io.l5d.mesh does not serve");
+                        }
+                    });
+                }
+                InterfaceKind::HttpController => {
+                    let controller = Controller::new(
+                        core.binder.clone(),
+                        Arc::clone(&core.store),
+                        Waits::default(),
+                        Arc::clone(&core.requests),
+                        stop.clone(),
+                    );
+                    let options = server.socket.clone();
+                    let controller = Arc::new(controller);
+                    interfaces
+                        .servers
+                        .spawn(serve(listener, options, controller, stop));
+                }
+            }
+            tracing::info!(kind, %addr, "serving");
+            interfaces.addresses.push((kind, addr));
+        }
+        Ok(interfaces)
+    }
+
+    /// Ends them: what is open may finish until nine tenths of the time are over.
+    pub(super) async fn end(mut self, deadline: Instant) {
+        self.stop.cancel();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let cut = Instant::now() + left.mul_f64(0.95);
+        let all = async { while self.servers.join_next().await.is_some() {} };
+        if timeout_at(cut, all).await.is_err() {
+            tracing::warn!("requests were still open at the end of the grace time; cut off");
+        }
+        self.servers.shutdown().await;
+    }
+}
+
+/// The admin server, so that it never waits for, or slows down, what answers names.
+pub(super) struct AdminThread {
+    pub(super) addr: SocketAddr,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+impl AdminThread {
+    /// Starts it; when this returns, it listens.
+    pub(super) async fn start(server: &Server, admin: Admin) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Admin)?;
+        let stop = CancellationToken::new();
+        let (tell_addr, addr) = oneshot::channel();
+        let (tell_end, ended) = oneshot::channel();
+        let (server, stopping) = (server.clone(), stop.clone());
+        let thread = move || {
+            runtime.block_on(async move {
+                let listener = match listen("admin", &server) {
+                    Ok(listener) => listener,
+                    Err(e) => return drop(tell_addr.send(Err(e))),
+                };
+                let addr = listener.local_addr().unwrap_or(server.addr);
+                if tell_addr.send(Ok(addr)).is_err() {
+                    return;
+                }
+                let cut = stopping.clone();
+                let serving = serve(listener, server.socket, Arc::new(admin), stopping);
+                tokio::select! {
+                    () = serving => {}
+                    () = async { cut.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => {}
+                }
+            });
+            // Nobody listens any more if the process is about to end anyway.
+            let _ = tell_end.send(());
+        };
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(thread)
+            .map_err(StartError::Admin)?;
+        let gone = |_| StartError::Admin(std::io::Error::other("its thread ended at once"));
+        let addr = addr.await.map_err(gone)??;
+        tracing::info!(kind = "admin", %addr, "serving");
+        Ok(Self { addr, stop, ended })
+    }
+
+    /// Ends it.
+    pub(super) async fn end(mut self, deadline: Instant) {
+        self.stop.cancel();
+        if timeout_at(deadline, &mut self.ended).await.is_err() {
+            tracing::warn!("the admin server did not end in time");
+        }
+    }
+}
+
+impl Drop for AdminThread {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// For answers of the admin server that are under way at the stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+
+/// What the admin server shows.
+pub(super) fn pages(
+    config: &Config,
+    warnings: Vec<String>,
+    core: &Core,
+    levels: Arc<dyn LogLevels>,
+    stop: CancellationToken,
+) -> Admin {
+    let clusters = core
+        .clusters
+        .iter()
+        .map(|(api, services)| ClusterState {
+            api: api.to_string(),
+            services: services.clone(),
+        })
+        .collect();
+    let namers = config
+        .namers
+        .iter()
+        .map(|namer| NamerState {
+            kind: namer.kind.name(),
+            prefix: namer.prefix.clone(),
+            api: namer.kind.k8s().map(|k8s| k8s.api.to_string()),
+        })
+        .collect();
+    let missing = core.transforms.missing_gateways();
+    Admin {
+        config: config.effective(),
+        warnings,
+        security: config.admin.security.clone(),
+        prometheus_paths: config.prometheus_paths.clone(),
+        engine: core.engine.clone(),
+        store: Arc::clone(&core.store),
+        binder: core.binder.clone(),
+        hub: Arc::clone(&core.hub),
+        clusters,
+        namers,
+        ready: Arc::clone(&core.ready),
+        requests: Arc::clone(&core.requests),
+        missing_gateways: Arc::new(move || missing.by_node().iter().map(|(_, n)| n).sum()),
+        levels,
+        stop,
+        started: Instant::now(),
+    }
+}

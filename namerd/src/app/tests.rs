@@ -1,0 +1,100 @@
+//! A whole namerd in this process: started, asked, stopped.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+
+fn config(text: &str) -> Config {
+    let (config, _) = Config::read("test", text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    config
+}
+
+const BOTH: &str = "
+admin: {port: 0}
+storage: {kind: io.l5d.inMemory, namespaces: {default: /svc => /$/inet/127.0.0.1/8080}}
+interfaces:
+- {kind: io.l5d.httpController, port: 0}
+- {kind: io.l5d.mesh, port: 0}
+";
+
+async fn ask(addr: SocketAddr, method: &str, target: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("connects");
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("reads");
+    answer
+}
+
+async fn start(text: &str) -> Result<Running, StartError> {
+    run(config(text), Vec::new(), Arc::new(NoLevels)).await
+}
+
+#[tokio::test]
+async fn all_servers_listen_answer_and_end() {
+    let namerd = start(BOTH).await.expect("starts");
+    let line = namerd.addresses.to_string();
+    assert!(
+        line.starts_with("listening admin=127.0.0.1:") && line.contains(" io.l5d.mesh=127.0.0.1:")
+    );
+    let http = namerd.addresses.interfaces[0].1;
+    let answer = ask(http, "GET", "/api/1/resolve/default?path=/svc/x").await;
+    assert!(answer.contains("8080"), "{answer}");
+    let mut watch = TcpStream::connect(http).await.expect("connects");
+    let head = b"GET /api/1/dtabs?watch=true HTTP/1.1\r\nHost: x\r\n\r\n";
+    watch.write_all(head).await.expect("writes");
+
+    let admin = namerd.addresses.admin;
+    assert!(
+        ask(admin, "POST", "/admin/shutdown")
+            .await
+            .contains(" 200 ")
+    );
+    namerd.wait().await;
+    let mut rest = String::new();
+    watch
+        .read_to_string(&mut rest)
+        .await
+        .expect("reads to the end");
+    assert!(
+        rest.ends_with("\r\n0\r\n\r\n"),
+        "the watch ends in order: {rest}"
+    );
+    for addr in [http, admin] {
+        assert!(TcpStream::connect(addr).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_stops_the_start_with_who_and_where() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let text = BOTH.replace(
+        "io.l5d.mesh, port: 0",
+        &format!("io.l5d.mesh, port: {port}"),
+    );
+    let error = start(&text)
+        .await
+        .expect_err("the port is taken")
+        .to_string();
+    let want = format!("interfaces[1] (io.l5d.mesh) cannot listen on 127.0.0.1:{port}: ");
+    assert!(error.starts_with(&want), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_is_named_before_anything_listens() {
+    let namers = "namers:\n- {kind: io.l5d.fs, rootDir: /, prefix: /x, transformers: [{kind: io.l5d.const, path: /$/nil}]}\n";
+    Core::check(&config(&format!("{BOTH}{namers}"))).expect("can be built");
+    let gone = tempfile::tempdir().expect("a directory");
+    let root = gone.path().display();
+    let config = config(&format!(
+        "{BOTH}namers: [{{kind: io.l5d.fs, rootDir: '{root}'}}]"
+    ));
+    drop(gone);
+    let error = Core::check(&config).expect_err("it is gone").to_string();
+    assert!(
+        error.starts_with("namers[0] (io.l5d.fs): cannot read the directory"),
+        "{error}"
+    );
+}
