@@ -30,5 +30,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use start::{ClusterLoad, Servers, StartError, start};
+pub use start::{Asker, ClusterLoad, Servers, StartError, start};
 pub use stats::{Number, Reason, RouterView, Scope, Stats};

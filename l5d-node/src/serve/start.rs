@@ -49,6 +49,10 @@ pub struct Servers {
     workers: Vec<WorkerHandle>,
 }
 
+/// Asks the workers; independent of [`Servers`].
+#[derive(Clone, Debug)]
+pub struct Asker(Vec<mpsc::Sender<Question>>);
+
 /// One cluster's endpoints as one worker sees them.
 #[derive(Clone, Debug)]
 pub struct ClusterLoad {
@@ -128,12 +132,37 @@ pub fn start(
 }
 
 impl Servers {
+    /// Who asks the workers for their load, also while they end.
+    pub fn asker(&self) -> Asker {
+        Asker(self.workers.iter().map(|w| w.questions.clone()).collect())
+    }
+
+    /// The load of all endpoints in use. A worker that does not answer because it is ending is left out.
+    pub async fn loads(&self) -> Vec<ClusterLoad> {
+        self.asker().loads().await
+    }
+
+    /// Waits until all workers have ended; the token must have been cancelled.
+    pub async fn join(self) {
+        for (worker, handle) in self.workers.into_iter().enumerate() {
+            match handle.ended.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(worker, %error, "worker failed"),
+                Err(_) => tracing::error!(worker, "worker panicked"),
+            }
+            // It has said its last word: this does not block.
+            let _ = handle.thread.join();
+        }
+    }
+}
+
+impl Asker {
     /// The load of all endpoints in use. A worker that does not answer because it is ending is left out.
     pub async fn loads(&self) -> Vec<ClusterLoad> {
         let mut all = Vec::new();
-        for (worker, handle) in self.workers.iter().enumerate() {
+        for (worker, questions) in self.0.iter().enumerate() {
             let (question, answer) = oneshot::channel();
-            if handle.questions.send(question).await.is_err() {
+            if questions.send(question).await.is_err() {
                 continue;
             }
             let routers = answer.await.unwrap_or_default();
@@ -151,19 +180,6 @@ impl Servers {
             }
         }
         all
-    }
-
-    /// Waits until all workers have ended; the token must have been cancelled.
-    pub async fn join(self) {
-        for (worker, handle) in self.workers.into_iter().enumerate() {
-            match handle.ended.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(worker, %error, "worker failed"),
-                Err(_) => tracing::error!(worker, "worker panicked"),
-            }
-            // It has said its last word: this does not block.
-            let _ = handle.thread.join();
-        }
     }
 }
 
