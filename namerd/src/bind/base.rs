@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use l5d_naming::{Dtab, Path};
 
 use super::binder::Core;
-use super::interpreter::Outcome;
+use super::outcome::Outcome;
 use super::rules::Rules;
 use crate::store::{Caller, Cell, Handle, NamespaceState, Reads, Recompute};
 

@@ -225,7 +225,11 @@ impl SystemDns {
 #[async_trait]
 impl Dns for SystemDns {
     async fn look_up(&self, host: &str) -> Result<Addresses, LookupError> {
-        let found = self.resolver()?.lookup_ip(host).await.map_err(refused)?;
+        let found = self
+            .resolver()?
+            .lookup_ip(host)
+            .await
+            .map_err(|e| refused(&e))?;
         let ttl = found.as_lookup().answers().iter().map(|r| r.ttl).min();
         Ok(Addresses {
             ips: found.iter().collect(),
@@ -234,8 +238,8 @@ impl Dns for SystemDns {
     }
 }
 
-fn refused(error: NetError) -> LookupError {
-    match &error {
+fn refused(error: &NetError) -> LookupError {
+    match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             ResponseCode::NXDomain | ResponseCode::NoError => LookupError::Unknown,
             _ => LookupError::Failed(error.to_string()),

@@ -16,9 +16,11 @@ mod interpreter;
 mod listing;
 mod namer;
 pub mod namers;
+mod outcome;
 mod rules;
 mod table;
 mod transformed;
+mod walk;
 
 #[cfg(test)]
 mod tests;

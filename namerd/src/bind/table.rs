@@ -146,9 +146,11 @@ impl Bindings {
             entry.idle_since = None;
             return Arc::clone(&entry.binding);
         }
-        let forgotten = (entries.by_key.len() >= entries.sweep_at)
-            .then(|| entries.sweep(self.idle_time))
-            .unwrap_or_default();
+        let forgotten = if entries.by_key.len() >= entries.sweep_at {
+            entries.sweep(self.idle_time)
+        } else {
+            Vec::new()
+        };
         let binding = Arc::new(make());
         entries.by_key.insert(
             key,

@@ -9,7 +9,7 @@ use l5d_naming::{ClusterId, NameTree, Path, TransformerSpec, Weight, Weighted};
 use super::base::Base;
 use super::binder::Core;
 use super::chain::Chain;
-use super::interpreter::{BaseLeaf, Outcome, size};
+use super::outcome::{BaseLeaf, Outcome, size};
 use super::{BindError, BindState, BoundCluster, BoundLeaf};
 use crate::store::{Caller, Cell, Cluster, Reads, Recompute};
 use crate::transform::{Effect, Transformer};

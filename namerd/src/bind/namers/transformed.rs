@@ -7,7 +7,8 @@ use l5d_naming::{ClusterId, Dtab, NameTree, Path};
 
 use super::System;
 use crate::bind::chain::classes;
-use crate::bind::interpreter::{BaseLeaf, Interpreter, Outcome};
+use crate::bind::interpreter::Interpreter;
+use crate::bind::outcome::{BaseLeaf, Outcome};
 use crate::bind::rules::Rules;
 use crate::bind::{Answer, Found, Namer};
 use crate::store::{Caller, Cell, Cluster, Reads};

@@ -53,7 +53,7 @@ fn host_port(rest: &Path, port_first: bool) -> Rewritten {
     } else {
         [host, port]
     };
-    behind(pfx_path(pfx), &path_of(parts), rest, 2)
+    behind(&pfx_path(pfx), &path_of(parts), rest, 2)
 }
 
 /// Without the element at `at`, if it fits.
@@ -86,7 +86,7 @@ fn subdomain(rest: &Path, between: usize) -> Rewritten {
         .filter(|sub| !sub.is_empty());
     match sub {
         Some(sub) => behind(
-            rest.skip(1).take(between),
+            &rest.skip(1).take(between),
             &path_of([sub]),
             rest,
             2 + between,
@@ -108,11 +108,11 @@ fn domain_to_path(rest: &Path, at: usize) -> Rewritten {
     if labels.iter().any(|label| label.is_empty()) {
         return Rewritten::Error(format!("{domain} has an empty label"));
     }
-    behind(rest.take(at), &path_of(labels), rest, at + 1)
+    behind(&rest.take(at), &path_of(labels), rest, at + 1)
 }
 
 /// `first`, then `then`, then what stands behind the first `used` elements.
-fn behind(first: Path, then: &Path, rest: &Path, used: usize) -> Rewritten {
+fn behind(first: &Path, then: &Path, rest: &Path, used: usize) -> Rewritten {
     Rewritten::To(first.concat(then).concat(&rest.skip(used)))
 }
 

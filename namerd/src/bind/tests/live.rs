@@ -346,3 +346,24 @@ async fn hosts_in_files_are_resolved() {
         .await;
     running.abort();
 }
+
+/// Naming 5.1: no restart, and no interval that a user would notice.
+#[tokio::test(start_paused = true)]
+async fn files_are_looked_at_by_a_task() {
+    let world = World::new(&[("web", "10.0.0.1 80\n")]);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let fs = Arc::clone(&world.files.lock()[0]);
+    let looking = tokio::spawn(fs.run(stop.clone()));
+    let running = tokio::spawn(world.engine.clone().run());
+    let binding = world.bind("", "/#/io.l5d.fs/late");
+    std::fs::write(world.dir.path().join("late"), "10.0.0.9 80\n").unwrap();
+    let begun = tokio::time::Instant::now();
+    binding
+        .state
+        .wait_for(|s| matches!(s, BindState::Tree(NameTree::Leaf(_))))
+        .await;
+    assert!(begun.elapsed() <= std::time::Duration::from_secs(1));
+    stop.cancel();
+    looking.await.unwrap();
+    running.abort();
+}

@@ -2,6 +2,7 @@
 
 mod binding;
 mod delegation;
+mod kubernetes;
 mod live;
 mod model;
 mod transformers;
