@@ -202,11 +202,19 @@ proptest! {
     ) {
         let world = World::new(&NAMES);
         let mut stream = world.connect();
+        // One that follows everything and reads at once, so that the other one finds versions between its own.
+        let mut leader = world.connect();
+        let everything = (1..).zip(PATHS).map(|(id, path)| interest(id, path));
+        leader.want_all(everything.collect()).unwrap();
         let (mut live, mut next) = (Wanted::new(), 1);
         for step in &steps {
             stream = carry_out(stream, step, &mut live, &mut next);
+            leader.read_all();
         }
         stream.quiet();
+        leader.quiet();
+        agree(&leader, &(1..).zip((0..PATHS.len()).map(|path| (path, 0))).collect());
+        drop(leader);
         // A heartbeat whose digest the node checks.
         stream.later += world.hub.limits().heartbeat;
         prop_assert!(stream.read_all().contains(&"heartbeat"));
