@@ -304,6 +304,11 @@ impl Attempt<'_> {
         } else {
             forward::response(buf.filled(), head, plan.form, &mut out);
             buf.consume(head.len);
+            match plan.transfer.step(buf.filled(), &mut out) {
+                Ok(n) => buf.consume(n),
+                // Nothing has gone out yet.
+                Err(e) => return Outcome::BadResponse(e.to_string()),
+            }
         }
         if let Err(e) = pump(&mut plan.transfer, buf, server, client, &mut out).await {
             return aborted(&e, plan.form.framing == Framing::UntilClose);
