@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use l5d_naming::Replicas;
+use l5d_naming::{Endpoint as Address, Replicas};
 use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
 use l5d_resolver::v1::resolver_client::ResolverClient;
@@ -25,7 +25,7 @@ use tonic_types::StatusExt;
 use super::{Api, serve};
 use crate::store::Cell;
 use crate::stream::Limits;
-use crate::stream::tests::{Stands, World, hello, interest, many, up};
+use crate::stream::tests::{Stands, World, hello, interest, many, set_of, up};
 
 struct Port {
     world: World,
@@ -333,6 +333,46 @@ async fn explain_shows_every_step_and_which_were_taken() {
         ("/svc", v1::rule::From::Store, 0)
     );
     assert_eq!(explained.result.unwrap().clusters[0].endpoints.len(), 2);
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn explain_says_which_endpoints_a_transformer_left_out() {
+    let port = Port::new(&["web"]).await;
+    let on = |node: &str, ip: u8| Address {
+        node: Some(node.into()),
+        ..Address::new(([10, 0, 0, ip], 80).into())
+    };
+    port.world.set("web", set_of([on("a", 1), on("b", 2)]));
+    port.world.set_on("web", "a", set_of([on("a", 1)]));
+    let request = v1::ResolveRequest {
+        node: "a".to_owned(),
+        pod_ip: "10.0.0.9".to_owned(),
+        transformers: vec![v1::Transformer {
+            kind: "io.l5d.k8s.localnode".to_owned(),
+            host_network: true,
+            ..v1::Transformer::default()
+        }],
+        ..ask("/svc/web")
+    };
+    let explained = port
+        .client()
+        .await
+        .explain(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let result = explained.result.unwrap();
+    assert_eq!(result.clusters[0].endpoints.len(), 1);
+    let [transformed] = &explained.transformed[..] else {
+        panic!(
+            "one transformer: {explained:?}",
+            explained = explained.transformed
+        );
+    };
+    assert_eq!((transformed.before, transformed.after), (2, 1));
+    assert_eq!(transformed.removed[0].endpoint, "10.0.0.2:80");
+    assert!(transformed.removed[0].reason.contains("on node b"));
     port.stop().await;
 }
 

@@ -49,6 +49,7 @@ pub async fn follow(
 ) -> End {
     let mut counted = Counted {
         metrics: hub.metrics(),
+        peer: peer.clone(),
         end: End::Closed,
     };
     if let Err(end) = serve(&hub, &doors, peer, ups, &out).await {
@@ -57,9 +58,10 @@ pub async fn follow(
     counted.end.clone()
 }
 
-/// Counts the end of a stream when dropped: a stream that the peer gave up is dropped without an end of its own.
+/// Counts and logs the end of a stream when dropped: a stream that the peer gave up is dropped without an end of its own.
 struct Counted<'a> {
     metrics: &'a Metrics,
+    peer: String,
     end: End,
 }
 
@@ -75,6 +77,13 @@ impl Drop for Counted<'_> {
             End::Stalled(_) => &metrics.ended_stalled,
         };
         counter.add(1);
+        let (peer, end) = (&self.peer, &self.end);
+        match end {
+            End::Closed | End::Leaving | End::NotReady => {
+                tracing::info!(%peer, %end, "stream ended")
+            }
+            _ => tracing::warn!(%peer, %end, "stream ended"),
+        }
     }
 }
 
@@ -94,7 +103,9 @@ async fn serve(
     }
     let hello = greet(hub, ups.next()).await?;
     catch_up(hub, doors, &hello).await?;
-    let session = Session::begin(hub, hello, peer, Instant::now())?;
+    let (node, version) = (hello.node.clone(), hello.version.clone());
+    let session = Session::begin(hub, hello, peer.clone(), Instant::now())?;
+    tracing::info!(?node, %peer, ?version, "node follows");
     Driver {
         session,
         out,

@@ -35,6 +35,9 @@ pub(super) struct Checked {
     pub(super) held: HashMap<u64, Held>,
 }
 
+/// Interfaces of one host, at most: they are part of the key of what is shared between nodes.
+const MOST_ADDRESSES: usize = 4_096;
+
 pub(super) fn check(hello: &v1::Hello, limits: &Limits) -> Result<Checked, End> {
     let address = |what: &str, bytes: &[u8]| {
         address(bytes).ok_or_else(|| {
@@ -44,6 +47,12 @@ pub(super) fn check(hello: &v1::Hello, limits: &Limits) -> Result<Checked, End> 
             ))
         })
     };
+    if hello.addresses.len() > MOST_ADDRESSES {
+        return Err(End::Fault(format!(
+            "hello: {} addresses; a node may name {MOST_ADDRESSES}",
+            hello.addresses.len()
+        )));
+    }
     let mut addresses = hello
         .addresses
         .iter()

@@ -210,9 +210,13 @@ impl Session {
 
     /// Binds some of what was wanted; says whether there is more. Bounded, so that one node does not keep a thread.
     pub fn work(&mut self, now: Instant) -> Result<bool, End> {
+        let begun = Instant::now();
         for _ in 0..BINDINGS_A_TURN {
             if self.refusals.len() >= MOST_REFUSALS {
                 return Ok(false);
+            }
+            if begun.elapsed() > LONGEST_TURN {
+                break;
             }
             let Some(interest) = self.inbox.pop_front() else {
                 return Ok(false);
@@ -270,6 +274,8 @@ impl Session {
 
 /// How many names are bound before others have their turn.
 const BINDINGS_A_TURN: usize = 64;
+/// The same in time: one hostile dtab may take a thousand times as long as an honest one.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long what a node holds from before is remembered for names that it may still ask for.
 const RESUME_WAIT: Duration = Duration::from_secs(60);
 /// Refusals kept for a node that asks and does not read.

@@ -124,7 +124,7 @@ pub(crate) fn bound(endpoints: &[(&str, f64)]) -> Replicas {
     set_of(endpoints.iter().map(endpoint))
 }
 
-fn set_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Replicas {
+pub(crate) fn set_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Replicas {
     Replicas::Bound(Arc::new(EndpointSet::new(endpoints)))
 }
 
