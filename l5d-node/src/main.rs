@@ -1,3 +1,136 @@
 //! `l5d-node CONFIG`.
 
-fn main() {}
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use l5d_node::app::{self, Options};
+use l5d_node::config::{self, Config, Identity};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The node proxy: one on each host. Routes HTTP requests by name and follows a namerd, which binds the names.
+#[derive(Debug, Parser)]
+#[command(version, after_help = HELP)]
+struct Arguments {
+    /// The configuration file, YAML or JSON; - reads standard input.
+    config: PathBuf,
+    /// Check the configuration, print what is wrong with it, and exit with 0 or 1.
+    #[arg(long, alias = "validate")]
+    check: bool,
+    /// The namerd for routers that name none (interpreter `default`): HOST:PORT[,HOST:PORT...].
+    #[arg(long, value_name = "HOST:PORT")]
+    namerd: Option<String>,
+    /// Where to keep what namerd said last, so that a restart serves at once.
+    #[arg(long, value_name = "PATH")]
+    warm_file: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+Environment:
+  NODE_NAME       the host's name in Kubernetes (spec.nodeName)
+  POD_IP          this pod's address (status.podIP)
+  L5D_NAMERD      as --namerd
+  L5D_WARM_FILE   as --warm-file; default /var/lib/l5d-node/warm, if that folder can be written
+  RUST_LOG        what to log, such as info or l5d_node=debug
+
+A first configuration:
+  routers:
+  - protocol: http
+    label: outgoing
+    dtab: /svc => /#/io.l5d.k8s/default/http
+    servers: [{port: 4140}]
+
+  l5d-node outgoing.yml --namerd localhost:4321
+  http_proxy=localhost:4140 curl http://hello/
+
+Signals: SIGTERM and SIGINT end it after open requests (admin.shutdownGraceMs), a second one at once.
+Admin pages: http://localhost:9990/";
+
+fn main() -> ExitCode {
+    // 1.x knows the flag with one dash.
+    let arguments = std::env::args_os().map(|a| match a.to_str() {
+        Some("-validate") => "--validate".into(),
+        _ => a,
+    });
+    let arguments = Arguments::parse_from(arguments);
+    match start(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("l5d-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = read(&arguments.config)?;
+    let var = |name: &str| std::env::var(name).ok();
+    let identity = Identity::read(var, arguments.namerd.clone(), arguments.warm_file.clone())?;
+    if arguments.check {
+        let warnings = config
+            .check_identity(&identity)
+            .map_err(app::AppError::Identity)?;
+        for warning in config.warnings.iter().chain(&warnings) {
+            eprintln!("warning: {warning}");
+        }
+        println!("{}: ok", arguments.config.display());
+        return Ok(());
+    }
+    log();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(run(config, identity))
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<Config> {
+    let (name, text) = if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("reading the configuration from standard input")?;
+        ("standard input".to_owned(), text)
+    } else {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
+        (name, text)
+    };
+    config::read(&name, &text)
+        .map_err(|mistakes| anyhow::anyhow!("mistakes in the configuration\n\n{mistakes}"))
+}
+
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+async fn run(config: Config, identity: Identity) -> anyhow::Result<()> {
+    let mut signals = [SignalKind::terminate(), SignalKind::interrupt()]
+        .map(signal)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .context("listening for signals")?;
+    let running = app::run(config, identity, Options::default())?;
+    tokio::select! {
+        () = any(&mut signals) => tracing::info!("stopping; a second signal ends it at once"),
+        () = running.stop_asked() => tracing::info!("stopping"),
+    }
+    tokio::select! {
+        () = running.join() => Ok(()),
+        () = any(&mut signals) => anyhow::bail!("ended at once by a second signal"),
+    }
+}
+
+/// Waits for any of the signals.
+async fn any(signals: &mut [Signal]) {
+    let each = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    futures_util::future::select_all(each).await;
+}
