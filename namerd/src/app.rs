@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,7 +64,7 @@ pub struct Running {
     /// Where it listens.
     pub addresses: Addresses,
     stop: CancellationToken,
-    life: JoinHandle<()>,
+    life: JoinHandle<Result<(), Died>>,
     _stop_on_drop: tokio_util::sync::DropGuard,
 }
 
@@ -84,21 +84,11 @@ pub async fn run(
     // Whatever goes wrong from here on, the tasks that were spawned end.
     let undo = sources.clone().drop_guard();
     let core = Core::start(&config, &tracker, &sources)?;
-    tracker.spawn(
-        sources
-            .clone()
-            .run_until_cancelled_owned(core.engine.clone().run()),
-    );
-    tracker.spawn(
-        sources
-            .clone()
-            .run_until_cancelled_owned(sweep(core.clone())),
-    );
-    tracker.spawn(
-        sources
-            .clone()
-            .run_until_cancelled_owned(core.clone().watch_readiness()),
-    );
+    let mut vital = JoinSet::new();
+    vital.spawn(core.engine.clone().run());
+    vital.spawn(sweep(core.clone()));
+    let watch_readiness = core.clone().watch_readiness();
+    tracker.spawn(sources.clone().run_until_cancelled_owned(watch_readiness));
     let pages = doors::pages(&config, warnings, &core, levels, stop.clone());
     let admin = AdminThread::start(&config.admin.server, pages).await?;
     let interfaces = Interfaces::start(&config, &core)?;
@@ -109,34 +99,70 @@ pub async fn run(
     undo.disarm();
     tracker.close();
     let grace = config.admin.shutdown_grace;
-    let life = live(stop.clone(), grace, interfaces, admin, sources, tracker);
+    let life = Life {
+        vital,
+        interfaces,
+        admin,
+        sources,
+        tracker,
+    };
     Ok(Running {
         addresses,
         _stop_on_drop: stop.clone().drop_guard(),
-        stop,
-        life: tokio::spawn(life),
+        stop: stop.clone(),
+        life: tokio::spawn(life.live(stop, grace)),
     })
 }
 
-/// Lives until the stop, then ends everything in order, within the grace time.
-async fn live(
-    stop: CancellationToken,
-    grace: Duration,
+/// Something that namerd cannot do without has ended by itself: a bug. The process had better be started anew.
+#[derive(Debug, thiserror::Error)]
+#[error("a part that namerd cannot do without has ended: {0}")]
+pub struct Died(String);
+
+/// All that runs.
+struct Life {
+    /// Tasks that never end, unless by a panic.
+    vital: JoinSet<()>,
     interfaces: Interfaces,
     admin: AdminThread,
     sources: CancellationToken,
     tracker: TaskTracker,
-) {
-    stop.cancelled().await;
-    let deadline = Instant::now() + grace;
-    tracing::info!(?grace, "stopping");
-    interfaces.end(deadline).await;
-    admin.end(deadline).await;
-    sources.cancel();
-    if timeout_at(deadline + MARGIN, tracker.wait()).await.is_err() {
-        tracing::warn!("something did not end in time; cut off");
+}
+
+impl Life {
+    /// Lives until the stop, then ends everything in order, within the grace time.
+    async fn live(mut self, stop: CancellationToken, grace: Duration) -> Result<(), Died> {
+        let died = tokio::select! {
+            () = stop.cancelled() => None,
+            Some(ended) = self.vital.join_next() => Some(died(&ended)),
+            ended = self.interfaces.ended() => Some(died(&ended)),
+        };
+        if let Some(died) = &died {
+            tracing::error!("{died}");
+        }
+        stop.cancel();
+        let deadline = Instant::now() + grace;
+        tracing::info!(?grace, "stopping");
+        self.interfaces.end(deadline).await;
+        self.admin.end(deadline).await;
+        self.sources.cancel();
+        self.vital.shutdown().await;
+        if timeout_at(deadline + MARGIN, self.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("something did not end in time; cut off");
+        }
+        tracing::info!("stopped");
+        died.map_or(Ok(()), Err)
     }
-    tracing::info!("stopped");
+}
+
+fn died(ended: &Result<(), JoinError>) -> Died {
+    match ended {
+        Ok(()) => Died("it returned".to_owned()),
+        Err(e) => Died(e.to_string()),
+    }
 }
 
 /// Forgets what nobody uses, for ever.
@@ -155,14 +181,15 @@ impl Running {
         self.stop.cancel();
     }
 
-    /// Waits for the end, which somebody has to ask for.
-    pub async fn wait(mut self) {
-        if let Err(e) = (&mut self.life).await {
-            tracing::error!(error = %e, "the end of namerd was not orderly");
+    /// Waits for the end: one that was asked for, or a death.
+    pub async fn wait(mut self) -> Result<(), Died> {
+        match (&mut self.life).await {
+            Ok(ended) => ended,
+            Err(e) => Err(Died(e.to_string())),
         }
     }
 
-    /// Waits until a stop is asked for, by [`Running::shutdown`] or over the admin server.
+    /// Waits until the stop begins: [`Running::shutdown`], the admin server, or a death.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;
     }

@@ -157,8 +157,7 @@ fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow
                 namerd.shutdown();
             }
         }
-        wait(namerd, &mut signals).await;
-        Ok(())
+        wait(namerd, &mut signals).await
     });
     // What was cut off must not hold up the exit.
     runtime.shutdown_background();
@@ -166,10 +165,10 @@ fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow
 }
 
 /// Sees the stop through, unless somebody insists.
-async fn wait(namerd: Running, signals: &mut Signals) {
+async fn wait(namerd: Running, signals: &mut Signals) -> anyhow::Result<()> {
     tokio::select! {
-        () = namerd.wait() => {}
-        name = signals.next() => tracing::warn!(signal = name, "asked again: stopping at once"),
+        ended = namerd.wait() => Ok(ended?),
+        name = signals.next() => anyhow::bail!("{name} while stopping: stopped at once"),
     }
 }
 

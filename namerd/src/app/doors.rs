@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,14 @@ impl Interfaces {
             interfaces.addresses.push((kind, addr));
         }
         Ok(interfaces)
+    }
+
+    /// Waits until one of them ends by itself, which none should.
+    pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
+        match self.servers.join_next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends them: what is open may finish until nine tenths of the time are over.

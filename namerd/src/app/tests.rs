@@ -51,7 +51,7 @@ async fn all_servers_listen_answer_and_end() {
             .await
             .contains(" 200 ")
     );
-    namerd.wait().await;
+    namerd.wait().await.expect("an orderly end");
     let mut rest = String::new();
     watch
         .read_to_string(&mut rest)
@@ -97,4 +97,29 @@ async fn what_cannot_be_built_is_named_before_anything_listens() {
         error.starts_with("namers[0] (io.l5d.fs): cannot read the directory"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn the_death_of_a_vital_part_ends_the_process_with_an_error() {
+    let config = config(BOTH);
+    let tracker = TaskTracker::new();
+    let sources = CancellationToken::new();
+    let core = Core::start(&config, &tracker, &sources).expect("builds");
+    tracker.close();
+    let stop = CancellationToken::new();
+    let pages = doors::pages(&config, Vec::new(), &core, Arc::new(NoLevels), stop.clone());
+    let mut vital = JoinSet::new();
+    vital.spawn(async { panic!("a bug") });
+    let life = Life {
+        vital,
+        interfaces: Interfaces::start(&config, &core).expect("listens"),
+        admin: AdminThread::start(&config.admin.server, pages)
+            .await
+            .expect("listens"),
+        sources,
+        tracker,
+    };
+    let died = life.live(stop.clone(), Duration::from_secs(10)).await;
+    assert!(died.expect_err("it died").to_string().contains("panic"));
+    assert!(stop.is_cancelled());
 }
