@@ -27,7 +27,7 @@ use crate::config::Security;
 use crate::store::services::Services;
 use crate::store::{Cell, DtabStore, Engine};
 use crate::stream::Hub;
-use crate::web::{self, Ask, Body, JSON, Params, Requests, explain, json_text};
+use crate::web::{self, Ask, Body, JSON, Params, Refusal, Requests, explain, json_text};
 
 pub use levels::{LogLevel, LogLevels};
 
@@ -125,8 +125,10 @@ impl web::Handler for Admin {
         match (path.as_str(), request.method()) {
             ("/admin/shutdown", &Method::POST) => self.shut_down(),
             ("/admin/shutdown", _) => web::not_allowed("POST"),
-            ("/logging.json", &Method::POST) => self.set_level(request).await,
-            ("/dtab/delegator.json", &Method::POST | &Method::GET) => self.explain(request).await,
+            ("/logging.json", &Method::POST) => or_refused(self.set_level(request).await),
+            ("/dtab/delegator.json", &Method::POST | &Method::GET) => {
+                or_refused(self.explain(request).await)
+            }
             ("/dtab/delegator.json", _) => web::not_allowed("GET, POST"),
             (_, &Method::GET | &Method::HEAD) => self.show(&path, &Params::of_query(request.uri())),
             ("/logging.json", _) => web::not_allowed("GET, POST"),
@@ -219,40 +221,26 @@ impl Admin {
         format!("[{}]", levels.join(","))
     }
 
-    async fn set_level(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn set_level(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
-        let params = match Params::of_request(&head.uri, &head.headers, body).await {
-            Ok(params) => params,
-            Err(e) => return web::bad_body(&e),
-        };
+        let params = Params::of_request(&head.uri, &head.headers, body).await?;
         let (Some(logger), Some(level)) = (params.get("logger"), params.get("level")) else {
             let message = "the parameters `logger` and `level` are needed";
-            return web::text(StatusCode::BAD_REQUEST, message);
+            return Err(Refusal::bad(message));
         };
-        let set = level
-            .parse()
-            .and_then(|level| self.levels.set(logger, level));
-        match set {
-            Ok(()) => {
-                tracing::info!(logger, level, "log level changed over the admin server");
-                web::document(JSON, self.levels_json())
-            }
-            Err(e) => web::text(StatusCode::BAD_REQUEST, e),
-        }
+        let known = level.parse().map_err(Refusal::bad)?;
+        self.levels.set(logger, known).map_err(Refusal::bad)?;
+        tracing::info!(logger, level, "log level changed over the admin server");
+        Ok(web::document(JSON, self.levels_json()))
     }
 
     /// Only the dtab that was sent takes part, whatever namespace is named: it lets unsaved edits be tried.
-    async fn explain(&self, request: Request<Incoming>) -> Response<Body> {
-        match Ask::of(request).await {
-            Ok(ask) => {
-                let ask = Ask {
-                    namespace: None,
-                    ..ask
-                };
-                explain(&self.binder, ask, DELEGATION).await
-            }
-            Err(response) => response,
-        }
+    async fn explain(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let ask = Ask {
+            namespace: None,
+            ..Ask::of(request).await?
+        };
+        explain(&self.binder, ask, DELEGATION).await
     }
 
     fn shut_down(&self) -> Response<Body> {
@@ -266,6 +254,10 @@ impl NamerState {
     fn page(&self) -> String {
         format!("/namer_state{}.json", self.prefix)
     }
+}
+
+fn or_refused(answer: Result<Response<Body>, Refusal>) -> Response<Body> {
+    answer.unwrap_or_else(Into::into)
 }
 
 fn pretty(value: &serde_json::Value) -> String {

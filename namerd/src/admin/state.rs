@@ -28,7 +28,7 @@ pub(super) fn of(admin: &Admin) -> Value {
         "watches": watches,
         "store": admin.store.kind(),
         "namespaces": namespaces(admin),
-        "namers": admin.namers.iter().map(|n| namer_line(n)).collect::<Vec<_>>(),
+        "namers": admin.namers.iter().map(namer_line).collect::<Vec<_>>(),
         "bindings": bindings.iter().map(|b| binding(b)).collect::<Vec<_>>(),
         "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
     })

@@ -9,8 +9,8 @@ use l5d_naming::{Dtab, Path};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::params::{Params, bad_body, media_type, read_body};
-use super::reply::{Body, JSON, document, text, timed_out};
+use super::params::{Params, media_type, read_body};
+use super::reply::{Body, JSON, Refusal, document};
 use super::shapes::delegation;
 use crate::bind::{BindKey, Binder};
 use crate::store::Caller;
@@ -27,7 +27,7 @@ pub struct Ask {
 }
 
 /// Explains a name.
-pub async fn explain(binder: &Binder, ask: Ask, wait: Duration) -> Response<Body> {
+pub async fn explain(binder: &Binder, ask: Ask, wait: Duration) -> Result<Response<Body>, Refusal> {
     let key = BindKey {
         root: ask.namespace.map(Into::into),
         router: Dtab::empty(),
@@ -36,21 +36,20 @@ pub async fn explain(binder: &Binder, ask: Ask, wait: Duration) -> Response<Body
         transformers: Arc::new([]),
     };
     match timeout(wait, binder.delegate(&key, &Caller::default())).await {
-        Err(_) => timed_out(),
-        Ok(Ok(tree)) => document(JSON, delegation(&tree)),
-        Ok(Err(e)) => text(StatusCode::INTERNAL_SERVER_ERROR, e.message()),
+        Err(_) => Err(Refusal::timed_out()),
+        Ok(Ok(tree)) => Ok(document(JSON, delegation(&tree))),
+        Ok(Err(e)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.message())),
     }
 }
 
 impl Ask {
     /// Reads GET parameters or a POST body; the caller has checked the method.
-    pub async fn of(request: Request<Incoming>) -> Result<Self, Response<Body>> {
+    pub async fn of(request: Request<Incoming>) -> Result<Self, Refusal> {
         if request.method() == Method::POST {
             return Self::of_json(request).await;
         }
         let (head, body) = request.into_parts();
-        let params = Params::of_request(&head.uri, &head.headers, body).await;
-        let params = params.map_err(|e| bad_body(&e))?;
+        let params = Params::of_request(&head.uri, &head.headers, body).await?;
         Ok(Self {
             namespace: params.get("namespace").map(str::to_owned),
             dtab: params.dtab()?,
@@ -58,19 +57,15 @@ impl Ask {
         })
     }
 
-    async fn of_json(request: Request<Incoming>) -> Result<Self, Response<Body>> {
+    async fn of_json(request: Request<Incoming>) -> Result<Self, Refusal> {
         if media_type(request.headers()).as_deref() != Some(JSON) {
-            return Err(text(
+            return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Content-Type must be application/json",
             ));
         }
-        let body = read_body(request.into_body()).await;
-        let body = body.map_err(|e| bad_body(&e))?;
-        let malformed = |why: String| {
-            let message = format!("Malformed delegation request: {why}");
-            text(StatusCode::BAD_REQUEST, message)
-        };
+        let body = read_body(request.into_body()).await?;
+        let malformed = |why: String| Refusal::bad(format!("Malformed delegation request: {why}"));
         let value: Value = serde_json::from_slice(&body).map_err(|e| malformed(e.to_string()))?;
         let Value::Object(members) = value else {
             return Err(malformed("it must be an object".to_owned()));
@@ -82,11 +77,11 @@ impl Ask {
         };
         let need = |key: &str| member(key)?.ok_or_else(|| malformed(format!("{key} is missing")));
         let (dtab, path) = (need("dtab")?, need("path")?);
-        let bad = |message: String| text(StatusCode::BAD_REQUEST, message);
         Ok(Self {
             namespace: member("namespace")?,
-            dtab: Dtab::parse(&dtab).map_err(|e| bad(format!("Invalid dtab: {e}")))?,
-            path: Path::parse(&path).map_err(|e| bad(format!("Invalid path: {path} / {e}")))?,
+            dtab: Dtab::parse(&dtab).map_err(|e| Refusal::bad(format!("Invalid dtab: {e}")))?,
+            path: Path::parse(&path)
+                .map_err(|e| Refusal::bad(format!("Invalid path: {path} / {e}")))?,
         })
     }
 }

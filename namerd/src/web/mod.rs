@@ -13,8 +13,8 @@ mod shapes;
 
 pub use explain::{Ask, explain};
 pub use listen::{ListenError, keep_alive, listen};
-pub use params::{BadBody, Params, bad_body, media_type, read_body};
-pub use reply::{Body, JSON, document, empty, not_allowed, stream, text, timed_out};
+pub use params::{BadBody, Params, media_type, read_body};
+pub use reply::{Body, JSON, Refusal, document, empty, not_allowed, stream, text};
 pub use requests::Requests;
 pub use serve::{Handler, serve};
 pub use shapes::{addr, bound_tree, delegation, json_text};

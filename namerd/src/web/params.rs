@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use l5d_naming::{Dtab, Path};
 
-use super::reply::{Body, text as reply_text};
+use super::reply::Refusal;
 
 /// Parameters of one request, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,18 +64,18 @@ impl Params {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The parameter `path`; absent or unreadable: the answer that says so.
-    pub fn path(&self) -> Result<Path, Response<Body>> {
+    /// The parameter `path`; absent or unreadable: refused.
+    pub fn path(&self) -> Result<Path, Refusal> {
         let text = self
             .get("path")
-            .ok_or_else(|| bad("Invalid path: the parameter `path` is missing".to_owned()))?;
-        Path::parse(text).map_err(|e| bad(format!("Invalid path: {text} / {e}")))
+            .ok_or_else(|| Refusal::bad("Invalid path: the parameter `path` is missing"))?;
+        Path::parse(text).map_err(|e| Refusal::bad(format!("Invalid path: {text} / {e}")))
     }
 
-    /// The parameter `dtab`; absent: no entries; unreadable: the answer that says so.
-    pub fn dtab(&self) -> Result<Dtab, Response<Body>> {
+    /// The parameter `dtab`; absent: no entries; unreadable: refused.
+    pub fn dtab(&self) -> Result<Dtab, Refusal> {
         let text = self.get("dtab").unwrap_or_default();
-        Dtab::parse(text).map_err(|e| bad(format!("Invalid dtab: {e}")))
+        Dtab::parse(text).map_err(|e| Refusal::bad(format!("Invalid dtab: {e}")))
     }
 
     /// A boolean parameter: true for `1`, `t`, `true` in any case.
@@ -106,18 +106,15 @@ pub async fn read_body(body: Incoming) -> Result<Bytes, BadBody> {
     }
 }
 
-fn bad(message: String) -> Response<Body> {
-    reply_text(StatusCode::BAD_REQUEST, message)
-}
-
-/// The answer to a body that could not be read.
-pub fn bad_body(error: &BadBody) -> Response<Body> {
-    let status = match error {
-        BadBody::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-        BadBody::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        BadBody::Broken(_) => StatusCode::BAD_REQUEST,
-    };
-    reply_text(status, error.to_string())
+impl From<BadBody> for Refusal {
+    fn from(error: BadBody) -> Self {
+        let status = match error {
+            BadBody::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            BadBody::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BadBody::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
 }
 
 fn pairs(text: &[u8]) -> Vec<(String, String)> {

@@ -16,6 +16,37 @@ pub const JSON: &str = "application/json";
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// A request that is not answered as it was meant: the status, and for people why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    /// With this status.
+    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { status, why }
+    }
+
+    /// The request is wrong.
+    pub fn bad(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why)
+    }
+
+    /// What was waited for did not become known in time.
+    pub fn timed_out() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Request timed out.")
+    }
+}
+
+impl From<Refusal> for Response<Body> {
+    fn from(refusal: Refusal) -> Self {
+        text(refusal.status, refusal.why)
+    }
+}
+
 /// No body.
 pub fn empty(status: StatusCode) -> Response<Body> {
     with(status, None, Empty::new().boxed_unsync())
@@ -41,11 +72,6 @@ pub fn stream(
     let frames = pieces.map(|piece| Ok(Frame::data(piece)));
     let body = StreamBody::new(frames).boxed_unsync();
     with(StatusCode::OK, Some(content_type), body)
-}
-
-/// What it was waited for did not become known in time.
-pub fn timed_out() -> Response<Body> {
-    text(StatusCode::SERVICE_UNAVAILABLE, "Request timed out.")
 }
 
 /// A method that the route does not have; `methods` are those it has.

@@ -4,15 +4,16 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::Controller;
-use crate::web::{Ask, Body, explain};
+use crate::web::{Ask, Body, Refusal, explain};
 
 impl Controller {
     /// With the namespace in the parameters, or none.
-    pub(super) async fn delegate_any(&self, request: Request<Incoming>) -> Response<Body> {
-        match Ask::of(request).await {
-            Ok(ask) => explain(&self.binder, ask, self.waits.delegation).await,
-            Err(response) => response,
-        }
+    pub(super) async fn delegate_any(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let ask = Ask::of(request).await?;
+        explain(&self.binder, ask, self.waits.delegation).await
     }
 
     /// With the namespace in the path.
@@ -20,16 +21,11 @@ impl Controller {
         &self,
         namespace: &str,
         request: Request<Incoming>,
-    ) -> Response<Body> {
-        match Ask::of(request).await {
-            Ok(ask) => {
-                let ask = Ask {
-                    namespace: Some(namespace.to_owned()),
-                    ..ask
-                };
-                explain(&self.binder, ask, self.waits.delegation).await
-            }
-            Err(response) => response,
-        }
+    ) -> Result<Response<Body>, Refusal> {
+        let ask = Ask {
+            namespace: Some(namespace.to_owned()),
+            ..Ask::of(request).await?
+        };
+        explain(&self.binder, ask, self.waits.delegation).await
     }
 }

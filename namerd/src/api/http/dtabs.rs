@@ -12,75 +12,75 @@ use super::etag::{Condition, condition, with_etag};
 use super::sources::{Dtabs, Names};
 use super::watch::watch;
 use crate::store::{DtabToken, NamespaceState, StoreError, VersionedDtab};
-use crate::web::{self, Body, JSON, Params, bad_body, json_text, read_body, timed_out};
+use crate::web::{self, Body, JSON, Params, Refusal, json_text, read_body};
 
 /// Tries of a write that others got in between.
 const TRIES: usize = 5;
 
 impl Controller {
-    pub(super) async fn list(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn list(
+        &self,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
         let names = self.store.list();
         if Params::of_query(request.uri()).is_true("watch") {
-            return watch(JSON, Names::new(names), &self.stop);
+            return Ok(watch(JSON, Names::new(names), &self.stop));
         }
-        match timeout(self.waits.name, names.wait_for(Option::is_some)).await {
-            Ok(known) => {
-                let names = known.1.iter().flat_map(|names| names.iter());
-                web::document(JSON, format!("{}\n", json_names(names)))
-            }
-            Err(_) => timed_out(),
-        }
+        let known = timeout(self.waits.name, names.wait_for(Option::is_some)).await;
+        let known = known.map_err(|_| Refusal::timed_out())?;
+        let names = known.1.iter().flat_map(|names| names.iter());
+        Ok(web::document(JSON, format!("{}\n", json_names(names))))
     }
 
-    pub(super) async fn dtab(&self, namespace: &str, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn dtab(
+        &self,
+        namespace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
         match *request.method() {
             Method::GET | Method::HEAD => self.read(namespace, &request).await,
-            Method::POST | Method::PUT => {
-                let (head, body) = request.into_parts();
-                let dtab = match Form::given(&head.headers) {
-                    Ok(form) => match read_body(body).await {
-                        Ok(body) => form.read(&body),
-                        Err(e) => return bad_body(&e),
-                    },
-                    Err(e) => Err(e),
-                };
-                let dtab = match dtab {
-                    Ok(dtab) => dtab,
-                    Err(e) => return web::text(StatusCode::BAD_REQUEST, e),
-                };
-                let written = if head.method == Method::POST {
-                    self.store.create(namespace, dtab).await
-                } else {
-                    let must_match = condition(&head.headers, IF_MATCH);
-                    let must_not = condition(&head.headers, IF_NONE_MATCH);
-                    self.put(namespace, dtab, must_match, must_not).await
-                };
-                match written {
-                    Ok(token) => with_etag(web::empty(StatusCode::NO_CONTENT), &token),
-                    Err(e) => failed_write(&e),
-                }
+            Method::POST | Method::PUT => self.write(namespace, request).await,
+            Method::DELETE => {
+                self.store.delete(namespace).await?;
+                Ok(web::empty(StatusCode::NO_CONTENT))
             }
-            Method::DELETE => match self.store.delete(namespace).await {
-                Ok(()) => web::empty(StatusCode::NO_CONTENT),
-                Err(e) => failed_write(&e),
-            },
-            _ => web::empty(StatusCode::NOT_FOUND),
+            _ => Ok(web::empty(StatusCode::NOT_FOUND)),
         }
     }
 
-    async fn read(&self, namespace: &str, request: &Request<Incoming>) -> Response<Body> {
-        let form = Form::accepted(request.headers());
-        let is_watch =
-            request.method() == Method::GET && Params::of_query(request.uri()).is_true("watch");
-        if is_watch {
-            let source = Dtabs::new(self.store.observe(namespace), form);
-            return watch(form.content_type(), source, &self.stop);
-        }
-        let Some(now) = self.known(namespace).await else {
-            return timed_out();
+    async fn write(
+        &self,
+        namespace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let form = Form::given(&head.headers).map_err(Refusal::bad)?;
+        let body = read_body(body).await?;
+        let dtab = form.read(&body).map_err(Refusal::bad)?;
+        let token = if head.method == Method::POST {
+            self.store.create(namespace, dtab).await?
+        } else {
+            let must_match = condition(&head.headers, IF_MATCH);
+            let must_not = condition(&head.headers, IF_NONE_MATCH);
+            self.put(namespace, dtab, must_match, must_not).await?
         };
-        let Some(VersionedDtab { dtab, token }) = now else {
-            return web::empty(StatusCode::NOT_FOUND);
+        Ok(with_etag(web::empty(StatusCode::NO_CONTENT), &token))
+    }
+
+    async fn read(
+        &self,
+        namespace: &str,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let form = Form::accepted(request.headers());
+        let is_get = request.method() == Method::GET;
+        if is_get && Params::of_query(request.uri()).is_true("watch") {
+            let source = Dtabs::new(self.store.observe(namespace), form);
+            return Ok(watch(form.content_type(), source, &self.stop));
+        }
+        let now = self.known(namespace).await;
+        let Some(VersionedDtab { dtab, token }) = now.ok_or_else(Refusal::timed_out)? else {
+            return Ok(web::empty(StatusCode::NOT_FOUND));
         };
         let has_it = condition(request.headers(), IF_NONE_MATCH).is_some_and(|c| c.matches(&token));
         let response = if has_it {
@@ -88,7 +88,7 @@ impl Controller {
         } else {
             web::document(form.content_type(), format!("{}\n", form.show(&dtab)))
         };
-        with_etag(response, &token)
+        Ok(with_etag(response, &token))
     }
 
     /// The namespace's dtab, if it has one, as soon as the store has answered; `None`: it did not in time.
@@ -151,14 +151,16 @@ pub(super) fn json_names(names: impl IntoIterator<Item = impl AsRef<str>>) -> St
     format!("[{}]", names.join(","))
 }
 
-fn failed_write(error: &StoreError) -> Response<Body> {
-    let status = match error {
-        StoreError::Exists(_) => StatusCode::CONFLICT,
-        StoreError::Missing(_) => StatusCode::NOT_FOUND,
-        StoreError::VersionMismatch(_) => StatusCode::PRECONDITION_FAILED,
-        StoreError::BadName { .. } => StatusCode::BAD_REQUEST,
-        StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
-        StoreError::Unavailable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    web::text(status, error.to_string())
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let status = match error {
+            StoreError::Exists(_) => StatusCode::CONFLICT,
+            StoreError::Missing(_) => StatusCode::NOT_FOUND,
+            StoreError::VersionMismatch(_) => StatusCode::PRECONDITION_FAILED,
+            StoreError::BadName { .. } => StatusCode::BAD_REQUEST,
+            StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
+            StoreError::Unavailable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
 }

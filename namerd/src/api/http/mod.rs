@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
 use crate::store::DtabStore;
-use crate::web::{self, Body, Requests};
+use crate::web::{self, Body, Refusal, Requests};
 
 /// How long answers may wait for what is not known yet.
 #[derive(Clone, Copy, Debug)]
@@ -83,23 +83,26 @@ impl Controller {
         }
     }
 
-    async fn answer(&self, route: Route<'_>, request: Request<Incoming>) -> Response<Body> {
-        let method = request.method().clone();
+    async fn answer(
+        &self,
+        route: Route<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let method = request.method();
         let is_read = method == Method::GET || method == Method::HEAD;
+        let is_delegation = method == Method::GET || method == Method::POST;
         match route {
             Route::Dtab(namespace) => self.dtab(namespace, request).await,
-            Route::BoundNames if method != Method::GET => web::empty(StatusCode::NOT_FOUND),
-            Route::Delegate(None) if method != Method::GET && method != Method::POST => {
-                web::not_allowed("GET, POST")
-            }
-            Route::Delegate(None) => self.delegate_any(request).await,
-            _ if !is_read => web::not_allowed("GET, HEAD"),
-            Route::List => self.list(request).await,
+            Route::Delegate(None) if is_delegation => self.delegate_any(request).await,
+            Route::Delegate(None) => Ok(web::not_allowed("GET, POST")),
+            Route::BoundNames if method == Method::GET => Ok(self.bound_names(&request)),
+            Route::BoundNames => Ok(web::empty(StatusCode::NOT_FOUND)),
+            _ if !is_read => Ok(web::not_allowed("GET, HEAD")),
+            Route::List => self.list(&request).await,
             Route::Bind(namespace) => self.bind(namespace, request).await,
             Route::Addr => self.addr(request).await,
             Route::Resolve(namespace) => self.resolve(namespace, request).await,
             Route::Delegate(Some(namespace)) => self.delegate_in(namespace, request).await,
-            Route::BoundNames => self.bound_names(request).await,
         }
     }
 }
@@ -109,7 +112,7 @@ impl web::Handler for Controller {
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
         let response = match route {
-            Some(route) => self.answer(route, request).await,
+            Some(route) => self.answer(route, request).await.unwrap_or_else(Into::into),
             None => web::empty(StatusCode::NOT_FOUND),
         };
         let name = route.map_or("other", Route::name);

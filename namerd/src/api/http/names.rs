@@ -11,52 +11,46 @@ use super::Controller;
 use super::dtabs::json_names;
 use super::sources::{Addresses, BoundNames, Trees};
 use super::watch::{Next, Source, watch};
-use crate::bind::{BindKey, BindRefused, BindState, Binding};
+use crate::bind::{BindKey, BindState, Binding};
 use crate::store::Caller;
-use crate::web::{self, Body, JSON, Params, addr, bad_body, timed_out};
+use crate::web::{self, Body, JSON, Params, Refusal, addr};
 
 /// A source that keeps to a deadline of its own is given this much longer.
 const MARGIN: Duration = Duration::from_secs(1);
 
 impl Controller {
-    pub(super) async fn bind(&self, namespace: &str, request: Request<Incoming>) -> Response<Body> {
-        let (binding, params) = match self.question(namespace, request).await {
-            Ok(question) => question,
-            Err(response) => return response,
-        };
+    pub(super) async fn bind(
+        &self,
+        namespace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (binding, params) = self.question(namespace, request).await?;
         if params.is_true("watch") {
-            return watch(JSON, Trees::watched(binding), &self.stop);
+            return Ok(watch(JSON, Trees::watched(binding), &self.stop));
         }
         let deadline = Instant::now() + self.waits.name;
         let is_known = |state: &BindState| *state != BindState::Pending;
-        if timeout_at(deadline, binding.state.wait_for(is_known))
-            .await
-            .is_err()
-        {
-            return timed_out();
-        }
+        let known = timeout_at(deadline, binding.state.wait_for(is_known)).await;
+        known.map_err(|_| Refusal::timed_out())?;
         let mut trees = Trees::once(binding, deadline);
         match timeout_at(deadline + MARGIN, trees.next()).await {
-            Ok(Next::Document(document)) => line(&document),
-            Ok(Next::Failed(cause)) => web::text(StatusCode::INTERNAL_SERVER_ERROR, cause),
-            Err(_) => timed_out(),
+            Ok(next) => told(next),
+            Err(_) => Err(Refusal::timed_out()),
         }
     }
 
-    pub(super) async fn addr(&self, request: Request<Incoming>) -> Response<Body> {
-        let (binding, params) = match self.id(request).await {
-            Ok(question) => question,
-            Err(response) => return response,
-        };
+    pub(super) async fn addr(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let params = params(request).await?;
+        let binding = self.binder.bind_id(&params.path()?, &Caller::default());
+        let binding = binding.map_err(|e| Refusal::bad(e.to_string()))?;
         let mut addresses = Addresses::of_id(binding);
         if params.is_true("watch") {
-            return watch(JSON, addresses, &self.stop);
+            return Ok(watch(JSON, addresses, &self.stop));
         }
-        match self.once(&mut addresses).await {
+        match self.once(&mut addresses).await? {
             // A bad id is an answer of its own kind here, not a failed request.
-            Ok(Next::Failed(cause)) => line(&addr(&Replicas::Failed(cause.into()), None)),
-            Ok(Next::Document(document)) => line(&document),
-            Err(response) => response,
+            Next::Failed(cause) => Ok(line(&addr(&Replicas::Failed(cause.into()), None))),
+            next => told(next),
         }
     }
 
@@ -64,23 +58,16 @@ impl Controller {
         &self,
         namespace: &str,
         request: Request<Incoming>,
-    ) -> Response<Body> {
-        let (binding, params) = match self.question(namespace, request).await {
-            Ok(question) => question,
-            Err(response) => return response,
-        };
+    ) -> Result<Response<Body>, Refusal> {
+        let (binding, params) = self.question(namespace, request).await?;
         let mut addresses = Addresses::of_name(binding);
         if params.is_true("watch") {
-            return watch(JSON, addresses, &self.stop);
+            return Ok(watch(JSON, addresses, &self.stop));
         }
-        match self.once(&mut addresses).await {
-            Ok(Next::Failed(cause)) => web::text(StatusCode::INTERNAL_SERVER_ERROR, cause),
-            Ok(Next::Document(document)) => line(&document),
-            Err(response) => response,
-        }
+        told(self.once(&mut addresses).await?)
     }
 
-    pub(super) async fn bound_names(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) fn bound_names(&self, request: &Request<Incoming>) -> Response<Body> {
         if Params::of_query(request.uri()).is_true("watch") {
             let names = BoundNames::new(self.binder.names_cell());
             return watch(JSON, names, &self.stop);
@@ -90,14 +77,14 @@ impl Controller {
     }
 
     /// The first state, or what can be said at the deadline.
-    async fn once(&self, addresses: &mut Addresses) -> Result<Next, Response<Body>> {
+    async fn once(&self, addresses: &mut Addresses) -> Result<Next, Refusal> {
         let deadline = Instant::now() + self.waits.name;
         match timeout_at(deadline, addresses.next()).await {
             Ok(next) => Ok(next),
             Err(_) if addresses.waits_for_addresses() => {
                 Ok(Next::Document(addr(&Replicas::Pending, None)))
             }
-            Err(_) => Err(timed_out()),
+            Err(_) => Err(Refusal::timed_out()),
         }
     }
 
@@ -106,8 +93,8 @@ impl Controller {
         &self,
         namespace: &str,
         request: Request<Incoming>,
-    ) -> Result<(Arc<Binding>, Params), Response<Body>> {
-        let params = self.params(request).await?;
+    ) -> Result<(Arc<Binding>, Params), Refusal> {
+        let params = params(request).await?;
         let key = BindKey {
             root: Some(namespace.into()),
             router: Dtab::empty(),
@@ -116,32 +103,23 @@ impl Controller {
             transformers: Arc::new([]),
         };
         let binding = self.binder.bind(&key, &Caller::default());
-        let binding = binding.map_err(|e| refused(&e))?;
+        let binding = binding.map_err(|e| Refusal::bad(e.to_string()))?;
         Ok((binding, params))
     }
+}
 
-    /// The binding of the concrete id in `path`.
-    async fn id(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<(Arc<Binding>, Params), Response<Body>> {
-        let params = self.params(request).await?;
-        let binding = self.binder.bind_id(&params.path()?, &Caller::default());
-        let binding = binding.map_err(|e| refused(&e))?;
-        Ok((binding, params))
-    }
+async fn params(request: Request<Incoming>) -> Result<Params, Refusal> {
+    let (head, body) = request.into_parts();
+    Ok(Params::of_request(&head.uri, &head.headers, body).await?)
+}
 
-    async fn params(&self, request: Request<Incoming>) -> Result<Params, Response<Body>> {
-        let (head, body) = request.into_parts();
-        let params = Params::of_request(&head.uri, &head.headers, body).await;
-        params.map_err(|e| bad_body(&e))
+fn told(next: Next) -> Result<Response<Body>, Refusal> {
+    match next {
+        Next::Document(document) => Ok(line(&document)),
+        Next::Failed(cause) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, cause)),
     }
 }
 
 fn line(document: &str) -> Response<Body> {
     web::document(JSON, format!("{document}\n"))
-}
-
-fn refused(error: &BindRefused) -> Response<Body> {
-    web::text(StatusCode::BAD_REQUEST, error.to_string())
 }

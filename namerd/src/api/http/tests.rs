@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Answer, Client};
 use super::*;
 use crate::bind::dns::Hosts;
+use crate::bind::dns::tests::Scripted;
 use crate::bind::namers::{FsNamer, System};
 use crate::config::{Server, SocketOptions};
 use crate::store::{Engine, InMemoryStore};
@@ -42,7 +43,8 @@ impl World {
             std::fs::write(dir.path().join(name), content).expect("a file");
         }
         let engine = Engine::new();
-        let hosts = Hosts::system();
+        // Host names are asked of nobody: they stay unknown.
+        let hosts = Hosts::new(Arc::new(Scripted::default()));
         let prefix = Path::parse("/io.l5d.fs").expect("a path");
         let fs = FsNamer::new(&prefix, dir.path(), engine.clone(), hosts.clone()).expect("a namer");
         let namespaces = namespaces
