@@ -228,19 +228,27 @@ async fn bound_names_are_sorted() {
 
 #[tokio::test]
 async fn what_is_never_known_ends_in_time() {
-    // A host name that no server answers for stays pending; the leaf is shown so.
     let waits = Waits {
         name: Duration::from_millis(50),
-        ..Waits::default()
+        delegation: Duration::from_millis(50),
     };
     let world = World::start_with(waits, &[]);
-    let answer = world
-        .get("/api/1/bind/default?path=/$/inet/slow.invalid/80")
-        .await;
-    assert_eq!(answer.status, 200);
-    assert!(
-        answer.body.starts_with("{\"type\":\"leaf\""),
-        "{}",
-        answer.body
+    let leaf = world.get("/api/1/bind/x?path=/$/inet/slow/80").await;
+    let pending = "{\"type\":\"leaf\",\"bound\":{\"addr\":{\"type\":\"pending\"},\"id\":\"/$/inet/slow/80\",\"path\":\"/\"}}\n";
+    assert_eq!((leaf.status, leaf.body.as_str()), (200, pending));
+    for route in [
+        "addr/x?path=/$/inet/slow/80",
+        "resolve/x?path=/$/inet/slow/80",
+    ] {
+        let answer = world.get(&format!("/api/1/{route}")).await;
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "{\"type\":\"pending\"}\n")
+        );
+    }
+    let explained = world.get("/api/1/delegate/x?path=/$/inet/slow/80").await;
+    assert_eq!(
+        (explained.status, explained.body.as_str()),
+        (503, "Request timed out.")
     );
 }
