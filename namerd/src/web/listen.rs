@@ -45,6 +45,8 @@ fn open(server: &Server) -> io::Result<TcpListener> {
         // `::` takes IPv4 as well, as operators expect of "all addresses".
         socket.set_only_v6(false)?;
     }
+    // Connections inherit it, also those of doors that accept for themselves.
+    socket.set_keepalive(options.keep_alive)?;
     socket.set_nonblocking(true)?;
     socket.bind(&server.addr.into())?;
     let backlog = options.backlog.and_then(|n| i32::try_from(n).ok());
@@ -52,13 +54,10 @@ fn open(server: &Server) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Sets what accepted connections do not inherit. A failure means that the peer is gone already, which shows elsewhere.
-pub fn keep_alive(stream: &TcpStream, options: &SocketOptions) {
+/// Sets the options of an accepted connection. A failure means that the peer is gone already, which shows elsewhere.
+pub fn prepare(stream: &TcpStream, options: &SocketOptions) {
     let socket = SockRef::from(stream);
-    let set = socket
-        .set_tcp_nodelay(options.no_delay)
-        .and_then(|()| socket.set_keepalive(options.keep_alive));
-    if let Err(e) = set {
+    if let Err(e) = socket.set_tcp_nodelay(options.no_delay) {
         tracing::debug!(error = %e, "cannot set options of an accepted connection");
     }
 }

@@ -12,7 +12,7 @@ mod serve;
 mod shapes;
 
 pub use explain::{Ask, explain};
-pub use listen::{ListenError, keep_alive, listen};
+pub use listen::{ListenError, listen, prepare};
 pub use params::{BadBody, Params, media_type, read_body};
 pub use reply::{Body, JSON, Refusal, document, empty, not_allowed, stream, text};
 pub use requests::Requests;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::keep_alive;
+use super::prepare;
 use super::reply::Body;
 use crate::config::SocketOptions;
 
@@ -51,7 +51,7 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, permit)) => {
-                keep_alive(&stream, &options);
+                prepare(&stream, &options);
                 let (handler, stop) = (Arc::clone(&handler), stop.clone());
                 connections.spawn(async move {
                     connection(stream, handler, stop).await;

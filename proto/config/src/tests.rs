@@ -305,4 +305,5 @@ fn durations_do_not_overflow() {
     assert_eq!(seen, [format!("grace={:?}", Duration::ZERO)]);
 }
 
+mod laws;
 mod names;
