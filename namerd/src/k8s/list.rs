@@ -6,9 +6,11 @@ use std::time::Duration;
 use foldhash::HashMap;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::decode::{Bookmark, Decoded, Event, Page, ServerVersion, Status};
+use super::decode::{Bookmark, Decoded, Event, Page, ServerVersion};
+use super::failure::Failure;
 use super::lines::{Lines, read_all};
-use super::watch::{ApiWatch, Failure, text};
+use super::target::escape;
+use super::watch::ApiWatch;
 use crate::store::services::{Object, ObjectName};
 
 const PAGE_SIZE: u32 = 500;
@@ -185,7 +187,7 @@ impl ApiWatch {
     }
 
     async fn page(&self, query: &str) -> Result<Vec<u8>, Failure> {
-        let path = self.path(query);
+        let path = self.target.path(query);
         let reply = self.transport.get(&path, self.target.accept_list).await;
         let reply = reply.map_err(Failure::Unreachable)?;
         let (status, retry_after) = (reply.status, reply.retry_after);
@@ -200,66 +202,4 @@ impl ApiWatch {
 pub(super) fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes)
         .map_err(|e| Failure::Garbled(format!("cannot read what the API server sent: {e}")))
-}
-
-/// A query value with everything escaped that is not plain.
-fn escape(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    let escaped = value.bytes().map(|b| match plain(b) {
-        true => char::from(b).to_string(),
-        false => format!("%{b:02X}"),
-    });
-    escaped.collect()
-}
-
-// === impl Failure ===
-
-impl Failure {
-    /// An answer that is no success.
-    pub(super) fn of_reply(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
-        let told = Status::read(&String::from_utf8_lossy(body));
-        if status == 410 || told.as_ref().is_some_and(Status::is_gone) {
-            return Failure::Gone;
-        }
-        let asked = told.as_ref().and_then(Status::retry_after);
-        Failure::Refused {
-            status,
-            message: told.map_or_else(|| text(body), |t| t.message),
-            retry_after: retry_after.or(asked),
-        }
-    }
-
-    /// An ERROR event; one without a readable status is garbage (K8S-127).
-    pub(super) fn of_event(raw: &str) -> Self {
-        match Status::read(raw) {
-            Some(status) if status.is_gone() => Failure::Gone,
-            Some(status) => Failure::Refused {
-                status: status.code,
-                retry_after: status.retry_after(),
-                message: status.message,
-            },
-            None => Failure::Garbled("an ERROR event without a status".to_owned()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn continue_tokens_are_escaped() {
-        assert_eq!(super::escape("eyJ2+/=&a~"), "eyJ2%2B%2F%3D%26a~");
-    }
-
-    #[test]
-    fn k8s_7_1_gone_comes_as_a_status_a_code_or_a_reason() {
-        use super::Failure;
-        let gone = |failure| matches!(failure, Failure::Gone);
-        assert!(gone(Failure::of_reply(410, None, b"")));
-        assert!(gone(Failure::of_event(r#"{"kind":"Status","code":410}"#)));
-        assert!(gone(Failure::of_event(
-            r#"{"kind":"Status","code":500,"reason":"Expired"}"#
-        )));
-        let garbled = Failure::of_event("{}");
-        assert!(matches!(garbled, Failure::Garbled(_)), "K8S-127");
-    }
 }

@@ -8,9 +8,11 @@
 //! Must never: empty the model because the server is unwell, or touch Pods, Secrets or the old `/watch/` paths.
 
 mod decode;
+mod failure;
 mod lines;
 mod list;
 mod pace;
+mod target;
 mod transport;
 mod watch;
 
@@ -57,6 +59,9 @@ pub enum Address {
 pub struct K8sSource {
     /// The API server.
     pub address: Address,
+    /// Kubernetes namespaces whose slices and Services are watched, each on its own (K8S-81). None: the whole cluster, with
+    /// one watch a kind.
+    pub namespaces: Vec<String>,
     /// Label keys that lookups may ask for (`labelSelector`); no other labels are kept.
     pub label_keys: Vec<String>,
     /// First lists wait a random time up to this, so that replicas spread (K8S-116).
@@ -93,6 +98,7 @@ impl K8sSource {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            namespaces: Vec::new(),
             label_keys: Vec::new(),
             startup_jitter: Duration::from_secs(2),
             sync_timeout: Duration::from_secs(60),
@@ -108,36 +114,43 @@ impl Kubernetes {
         tracker: &TaskTracker,
         token: &CancellationToken,
     ) -> Result<Self, K8sError> {
-        let server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
-        // One client a kind: a connection that is given up must not be shared (K8S-117).
-        let services_server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
-        let nodes_server: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
-        let transports = [server, services_server, nodes_server];
-        Ok(Self::watch(source, transports, tracker, token))
+        // A client each: a connection that is given up is not to be shared (K8S-117).
+        let address = source.address.clone();
+        Self::watch(source, tracker, token, || {
+            Ok(Arc::new(ApiServer::new(address.clone())?))
+        })
     }
 
     fn watch(
         source: K8sSource,
-        transports: [Arc<dyn Transport>; 3],
         tracker: &TaskTracker,
         token: &CancellationToken,
-    ) -> Self {
-        let services = Services::new(source.policy.clone());
-        tracker.spawn(services.clone().run(token.clone()));
-        for (kind, transport) in Kind::ALL.into_iter().zip(transports) {
+        connect: impl Fn() -> Result<Arc<dyn Transport>, K8sError>,
+    ) -> Result<Self, K8sError> {
+        let services = Services::of(source.policy.clone(), &source.namespaces);
+        let source = Arc::new(source);
+        let mut watches = Vec::new();
+        for (kind, namespace) in services.watches() {
             let random = fastrand::Rng::new();
-            let watch = ApiWatch::new(kind, transport, services.clone(), &source, random);
+            let (transport, services) = (connect()?, services.clone());
+            let source = Arc::clone(&source);
+            watches.push(ApiWatch::new(
+                kind, namespace, transport, services, source, random,
+            ));
+        }
+        for watch in watches {
             let token = token.clone();
             tracker.spawn(async move {
                 token.run_until_cancelled(watch.run()).await;
             });
         }
-        let (waiting, token) = (services.clone(), token.clone());
+        tracker.spawn(services.clone().run(token.clone()));
+        let (waiting, token, timeout) = (services.clone(), token.clone(), source.sync_timeout);
         tracker.spawn(async move {
-            let told = tell_what_is_missing(waiting, source.sync_timeout);
+            let told = tell_what_is_missing(waiting, timeout);
             token.run_until_cancelled(told).await;
         });
-        Self { services }
+        Ok(Self { services })
     }
 }
 

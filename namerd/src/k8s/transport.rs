@@ -1,7 +1,7 @@
 //! One HTTP GET to the API server and its streamed answer.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ impl Address {
                 ca_file,
             } => {
                 let mut config = Config::new(uri(url)?);
-                config.auth_info.token_file = token_file.as_ref().map(path_text);
+                config.auth_info.token_file = token_file.as_deref().map(path_text);
                 config.root_cert_file.clone_from(ca_file);
                 config
             }
@@ -158,6 +158,6 @@ fn uri(text: &str) -> Result<http::Uri, K8sError> {
     text.parse().map_err(|_| K8sError::Address(text.to_owned()))
 }
 
-fn path_text(path: &PathBuf) -> String {
+fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -1,6 +1,5 @@
 //! One kind's watch: list, follow, resume, relist (K8S-110).
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +7,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::K8sSource;
 use super::decode::{self, Bookmark, Decoded, Event};
+use super::failure::Failure;
 use super::lines::{Lines, read_all};
 use super::list::{Snapshot, parse};
 use super::pace::{Backoff, Bucket, StormGuard};
+use super::target::Target;
 use super::transport::Transport;
-use crate::store::services::{Kind, Services, WatchState};
+use crate::store::services::{Kind, Services, WatchState, WatchStatus};
 
 /// Failures in a row, without any item in between, after which a version is given up (K8S-131).
 const STUCK: u32 = 5;
@@ -26,44 +27,14 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// One line of log about bad objects in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// What is asked of the server for a kind.
-#[derive(Debug)]
-pub(super) struct Target {
-    path: &'static str,
-    selector: Option<&'static str>,
-    pub(super) accept_list: &'static str,
-    accept_watch: &'static str,
-}
-
-/// Why a request or a stream did not do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// History is gone.
-    Gone,
-    /// No connection.
-    Unreachable(String),
-    /// The connection was cut.
-    Cut(String),
-    /// The server hangs.
-    Stalled(String),
-    /// The server says no.
-    Refused {
-        status: u16,
-        message: String,
-        retry_after: Option<Duration>,
-    },
-    /// The server says what cannot be read.
-    Garbled(String),
-}
-
 /// The task of one kind.
 pub(super) struct ApiWatch {
     kind: Kind,
+    namespace: Option<Arc<str>>,
     pub(super) target: Target,
     pub(super) transport: Arc<dyn Transport>,
     services: Services,
-    label_keys: Vec<String>,
-    startup_jitter: Duration,
+    source: Arc<K8sSource>,
     random: fastrand::Rng,
     backoff: Backoff,
     bucket: Bucket,
@@ -85,19 +56,20 @@ pub(super) struct ApiWatch {
 impl ApiWatch {
     pub(super) fn new(
         kind: Kind,
+        namespace: Option<Arc<str>>,
         transport: Arc<dyn Transport>,
         services: Services,
-        source: &K8sSource,
+        source: Arc<K8sSource>,
         random: fastrand::Rng,
     ) -> Self {
         let now = Instant::now();
         Self {
             kind,
-            target: Target::of(kind),
+            target: Target::of(kind, namespace.as_deref()),
+            namespace,
             transport,
             services,
-            label_keys: source.label_keys.clone(),
-            startup_jitter: source.startup_jitter,
+            source,
             random,
             backoff: Backoff::default(),
             bucket: Bucket::new(now),
@@ -115,7 +87,7 @@ impl ApiWatch {
 
     /// Keeps the model like the server, for ever.
     pub(super) async fn run(mut self) {
-        sleep(self.startup_jitter.mul_f64(self.random.f64())).await;
+        sleep(self.source.startup_jitter.mul_f64(self.random.f64())).await;
         loop {
             let (mut at, mut live) = self.relist().await;
             while !self.history_is_lost(&at).await {
@@ -131,7 +103,7 @@ impl ApiWatch {
                         }
                     }
                 }
-                self.services.note(self.kind, |s| s.resumes += 1);
+                self.note(|s| s.resumes += 1);
                 sleep(self.bucket.take(Instant::now())).await;
             }
         }
@@ -147,7 +119,7 @@ impl ApiWatch {
         };
         self.state(state);
         if self.synced {
-            self.services.note(self.kind, |s| s.relists += 1);
+            self.note(|s| s.relists += 1);
             sleep(self.storm.wait(Instant::now())).await;
         }
         loop {
@@ -170,7 +142,9 @@ impl ApiWatch {
             true => order,
             false => self.reached.max(order),
         };
-        self.services.replace(self.kind, list.objects, rewound);
+        let namespace = self.namespace.as_deref();
+        self.services
+            .replace_in(self.kind, namespace, list.objects, rewound);
         self.synced = true;
         self.refused_lists = None;
         self.item(&list.rv, true);
@@ -202,7 +176,7 @@ impl ApiWatch {
             known = reached,
             "a list older than what is known is refused; asking again"
         );
-        self.services.note(self.kind, |s| s.time_travels += 1);
+        self.note(|s| s.time_travels += 1);
         None
     }
 
@@ -249,7 +223,7 @@ impl ApiWatch {
     }
 
     pub(super) async fn open(&self, query: &str) -> Result<Lines, Failure> {
-        let path = self.path(query);
+        let path = self.target.path(query);
         let reply = self.transport.get(&path, self.target.accept_watch).await;
         let reply = reply.map_err(Failure::Unreachable)?;
         if reply.status == 200 {
@@ -287,7 +261,7 @@ impl ApiWatch {
     fn apply(&self, event: &str, decoded: Decoded) -> String {
         let now = Instant::now();
         if let Some(lag) = decoded.lag {
-            self.services.note(self.kind, |s| s.lag = Some(lag));
+            self.note(|s| s.lag = Some(lag));
         }
         match event {
             "DELETED" => self.services.delete(&decoded.object.meta, now),
@@ -298,7 +272,7 @@ impl ApiWatch {
 
     /// Reads one object; what is wrong with it is counted and told here.
     pub(super) fn decode(&mut self, raw: &str) -> Option<Decoded> {
-        match decode::object(self.kind, raw, &self.label_keys) {
+        match decode::object(self.kind, raw, &self.source.label_keys) {
             Ok(decoded) => {
                 if let Some(error) = &decoded.error {
                     self.bad(&format!("{}: {error}", decoded.object.meta.name));
@@ -318,7 +292,7 @@ impl ApiWatch {
         let now = Instant::now();
         self.quiet_since = now;
         self.stuck = 0;
-        self.services.note(self.kind, |status| {
+        self.note(|status| {
             status.last_item = Some(now);
             if is_event {
                 status.last_event = Some(now);
@@ -329,13 +303,18 @@ impl ApiWatch {
         });
     }
 
+    fn note(&self, note: impl FnOnce(&mut WatchStatus)) {
+        self.services
+            .note(self.kind, self.namespace.as_deref(), note);
+    }
+
     fn state(&self, state: WatchState) {
-        self.services.note(self.kind, |s| s.state = state);
+        self.note(|s| s.state = state);
     }
 
     fn bad(&mut self, what: &str) {
         let now = Instant::now();
-        self.services.note(self.kind, |s| s.decode_errors += 1);
+        self.note(|s| s.decode_errors += 1);
         if self
             .logged
             .is_none_or(|at| now.duration_since(at) >= LOG_EVERY)
@@ -350,7 +329,7 @@ impl ApiWatch {
     async fn pause(&mut self, failure: &Failure, state: WatchState) {
         let now = Instant::now();
         let forbidden = matches!(failure, Failure::Refused { status: 403, .. });
-        self.services.note(self.kind, |status| {
+        self.note(|status| {
             status.failed(now, failure.to_string());
             status.state = if forbidden {
                 WatchState::Forbidden
@@ -374,102 +353,8 @@ impl ApiWatch {
 
     // --- asking
 
-    pub(super) fn path(&self, query: &str) -> String {
-        let Target { path, selector, .. } = self.target;
-        match selector {
-            Some(selector) => format!("{path}?labelSelector={selector}&{query}"),
-            None => format!("{path}?{query}"),
-        }
-    }
-
     /// How long the server is to keep a watch open: short, which bounds undetected silence (K8S-117).
     pub(super) fn watch_seconds(&mut self) -> u32 {
         self.random.u32(45..=75)
-    }
-}
-
-/// The start of a body that is no `Status`, for messages.
-pub(super) fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(200)])
-        .trim()
-        .to_owned()
-}
-
-// === impl Target ===
-
-impl Target {
-    fn of(kind: Kind) -> Self {
-        const JSON: &str = "application/json";
-        let whole = |path, selector| Self {
-            path,
-            selector,
-            accept_list: JSON,
-            accept_watch: JSON,
-        };
-        match kind {
-            // Those of headless services too (K8S-105); the slash of the label is escaped.
-            Kind::Slices => whole(
-                "/apis/discovery.k8s.io/v1/endpointslices",
-                Some("kubernetes.io%2Fservice-name"),
-            ),
-            Kind::Services => whole("/api/v1/services", None),
-            Kind::Nodes => Self {
-                accept_list: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json",
-                accept_watch: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json",
-                ..whole("/api/v1/nodes", None)
-            },
-        }
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    /// A server that answers, but will perhaps never answer this version. Load and rights have other reasons.
-    fn may_be_of_the_version(&self) -> bool {
-        match self {
-            Failure::Refused { status, .. } => !matches!(status, 401 | 403 | 429 | 503),
-            Failure::Garbled(_) => true,
-            _ => false,
-        }
-    }
-
-    /// 401: the token in its file may be a newer one.
-    fn wants_a_new_connection(&self) -> bool {
-        matches!(
-            self,
-            Failure::Stalled(_) | Failure::Refused { status: 401, .. }
-        )
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Failure::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Gone => f.write_str("its history is gone"),
-            Failure::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
-            Failure::Cut(why) => write!(f, "the connection was cut: {why}"),
-            Failure::Stalled(why) | Failure::Garbled(why) => f.write_str(why),
-            Failure::Refused {
-                status, message, ..
-            } => {
-                write!(f, "the API server answered {status}: {message}")?;
-                match status {
-                    401 => f.write_str(" (check namerd's service account token)"),
-                    403 => f.write_str(" (check namerd's ClusterRole)"),
-                    404 => f.write_str(
-                        " (does this server have the API? Kubernetes 1.21 or later is needed)",
-                    ),
-                    _ => Ok(()),
-                }
-            }
-        }
     }
 }

@@ -26,14 +26,7 @@ pub(super) fn derived<T: PartialEq + Send + Sync + 'static>(
             }
         }
     }
-    let cell = Cell::new(first);
-    let node: Arc<dyn Recompute> = Arc::new(Node {
-        out: Arc::downgrade(&cell),
-        compute,
-    });
-    let handle = engine.add(Arc::downgrade(&node));
-    cell.keep(Arc::new((node, handle)));
-    cell
+    engine.computed(first, |out| Node { out, compute })
 }
 
 /// A pure function of one set. Whatever is not bound passes unchanged (K8S-50).
@@ -55,7 +48,7 @@ struct Views {
 }
 
 impl Mapped {
-    pub(super) fn new(
+    pub(super) fn views(
         engine: &Engine,
         base: &Arc<dyn Endpoints>,
         map: impl Fn(&EndpointSet) -> Replicas + Send + Sync + 'static,

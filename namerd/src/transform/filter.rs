@@ -33,7 +33,7 @@ impl LeafTransformer for SpecificHost {
 
     fn transform(&self, cluster: &Cluster, _: &Caller) -> Cluster {
         let host = self.host;
-        let endpoints = Mapped::new(&self.engine, &cluster.endpoints, move |set| {
+        let endpoints = Mapped::views(&self.engine, &cluster.endpoints, move |set| {
             filtered(set, |e| e.addr.ip() == host)
         });
         let id = ClusterId(self.prefix.concat(&cluster.id.0));
@@ -55,7 +55,7 @@ impl LeafTransformer for Localhost {
         let endpoints = match addresses.into_iter().find(|a| !a.is_empty()) {
             Some(addresses) => {
                 let addresses = Arc::clone(addresses);
-                Mapped::new(&self.engine, &cluster.endpoints, move |set| {
+                Mapped::views(&self.engine, &cluster.endpoints, move |set| {
                     filtered(set, |e| addresses.contains(&e.addr.ip()))
                 })
             }

@@ -25,7 +25,7 @@ impl LeafTransformer for Port {
 
     fn transform(&self, cluster: &Cluster, _: &Caller) -> Cluster {
         let to = self.to;
-        let endpoints = Mapped::new(&self.engine, &cluster.endpoints, move |set| {
+        let endpoints = Mapped::views(&self.engine, &cluster.endpoints, move |set| {
             let moved = set.endpoints().iter().map(|e| {
                 let mut moved: Endpoint = e.clone();
                 moved.addr.set_port(to);

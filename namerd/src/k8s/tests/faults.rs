@@ -98,19 +98,32 @@ async fn f20_a_deleted_and_recreated_service_feeds_the_held_cell() {
     assert!(matches!(cell.value(), Replicas::Bound(set) if set.len() == 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn k8s_116_replicas_spread_their_first_lists_and_all_tasks_end() {
-    let (sender, mut asked) = mpsc::channel(16);
+/// All watches of a source, against one script.
+fn watch_all(
+    source: K8sSource,
+) -> (
+    Kubernetes,
+    mpsc::Receiver<Asked>,
+    TaskTracker,
+    CancellationToken,
+) {
+    let (sender, asked) = mpsc::channel(16);
     let script = Arc::new(Script {
         asked: sender,
         version: Mutex::new("{}"),
         reconnects: Mutex::default(),
     });
-    let transports = std::array::from_fn(|_| Arc::clone(&script) as Arc<dyn Transport>);
     let (tracker, token) = (TaskTracker::new(), CancellationToken::new());
+    let connect = || Ok(Arc::clone(&script) as Arc<dyn Transport>);
+    let kubernetes = Kubernetes::watch(source, &tracker, &token, connect);
+    (kubernetes.expect("starts"), asked, tracker, token)
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8s_116_replicas_spread_their_first_lists_and_all_tasks_end() {
     let began = Instant::now();
     let source = K8sSource::new(Address::InCluster);
-    let kubernetes = Kubernetes::watch(source, transports, &tracker, &token);
+    let (kubernetes, mut asked, tracker, token) = watch_all(source);
     let (mut times, mut watches) = (Vec::new(), Vec::new());
     while times.len() < 3 {
         let asked = asked.recv().await.expect("three kinds list");
@@ -130,4 +143,57 @@ async fn k8s_116_replicas_spread_their_first_lists_and_all_tasks_end() {
     token.cancel();
     tracker.close();
     tracker.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8s_81_namespaces_have_watches_of_their_own() {
+    let source = K8sSource {
+        startup_jitter: Duration::ZERO,
+        namespaces: vec!["default".to_owned(), "other".to_owned()],
+        ..K8sSource::new(Address::InCluster)
+    };
+    let (kubernetes, mut asked, _tracker, token) = watch_all(source);
+    let services = &kubernetes.services;
+    let mut lists = Vec::new();
+    while lists.len() < 5 {
+        lists.push(asked.recv().await.expect("lists"));
+    }
+    let mut paths: Vec<_> = lists
+        .iter()
+        .map(|l| l.query.split('?').next().expect("a path").to_owned())
+        .collect();
+    paths.sort();
+    let expected = [
+        "/api/v1/namespaces/default/services",
+        "/api/v1/namespaces/other/services",
+        "/api/v1/nodes",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+        "/apis/discovery.k8s.io/v1/namespaces/other/endpointslices",
+    ];
+    assert_eq!(paths, expected);
+    let port = services.port("default", PortRef::parse("http"), "world", None);
+    let mut last = None;
+    for list in lists {
+        match list.query.as_str() {
+            q if q.contains("default/endpointslices") => {
+                list.list(5, &[slice("a", 4, &["10.0.0.1"])])
+            }
+            q if q.contains("other/endpointslices") => last = Some(list),
+            _ => list.list(5, &[]),
+        }
+    }
+    settle().await;
+    assert_eq!(
+        port.whole().value(),
+        Replicas::Pending,
+        "half of the namespaces"
+    );
+    assert!(!services.ready().value() && !services.status(Kind::Slices).synced);
+    last.expect("was asked").list(6, &[]);
+    services.ready().wait_for(|ready| *ready).await;
+    assert!(
+        matches!(port.whole().value(), Replicas::Bound(_)),
+        "one list leaves the other alone"
+    );
+    token.cancel();
 }

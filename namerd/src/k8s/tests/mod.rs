@@ -191,7 +191,14 @@ impl Rig {
         let services = Services::new(source.policy.clone());
         let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
         let random = fastrand::Rng::with_seed(7);
-        let watch = ApiWatch::new(kind, transport, services.clone(), &source, random);
+        let watch = ApiWatch::new(
+            kind,
+            None,
+            transport,
+            services.clone(),
+            Arc::new(source),
+            random,
+        );
         let task = tokio::spawn(watch.run());
         Self {
             services,

@@ -1,6 +1,6 @@
 //! From a service's slices to the endpoints of one of its ports. Pure: always computed from all slices (K8S-87).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
@@ -24,6 +24,8 @@ pub(super) struct Question<'a> {
     pub(super) label: Option<(&'a str, &'a str)>,
     pub(super) family: FamilyChoice,
     pub(super) draining: bool,
+    /// Only endpoints that count on this node are wanted; others may be left out.
+    pub(super) node: Option<&'a str>,
 }
 
 /// What is known of the service.
@@ -98,6 +100,8 @@ pub(super) fn merge<'a>(question: &Question<'_>, facts: &Facts<'a>) -> Merged<'a
 
 fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) -> Merged<'a> {
     let family = family(question.family, facts);
+    let near = question.node.map(|node| addresses_near(node, facts));
+    let is_wanted = |ip| near.as_ref().is_none_or(|near| near.contains(ip));
     let mut exists = wanted.exists;
     let mut candidates = Vec::new();
     for part in facts
@@ -110,7 +114,9 @@ fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) 
             continue;
         };
         exists = true;
-        candidates.extend(part.slice.endpoints.iter().map(|endpoint| Candidate {
+        let endpoints = part.slice.endpoints.iter();
+        let endpoints = endpoints.filter(|e| is_wanted(&e.ip));
+        candidates.extend(endpoints.map(|endpoint| Candidate {
             addr: SocketAddr::new(endpoint.ip, number),
             endpoint,
             rv: part.rv,
@@ -127,6 +133,14 @@ fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) 
         draining: question.draining,
         at: facts.at,
     })
+}
+
+/// All addresses of which any copy is on this node, or on no known one: sorting out the copies of these is enough for the
+/// node's answer, and much less than of a whole big service.
+fn addresses_near(node: &str, facts: &Facts<'_>) -> HashSet<IpAddr> {
+    let endpoints = facts.parts.iter().flat_map(|p| p.slice.endpoints.iter());
+    let near = endpoints.filter(|e| e.node.as_deref().is_none_or(|n| n == node));
+    near.map(|e| e.ip).collect()
 }
 
 /// K8S-29: the Service's label, or the slices' if there is no Service; without regard to case.

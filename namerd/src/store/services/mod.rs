@@ -102,9 +102,17 @@ struct Shared {
     state: Mutex<State>,
     /// Rings when a time to release held endpoints may have come nearer.
     bell: Notify,
-    status: [Mutex<WatchStatus>; 3],
+    watches: Box<[Watch]>,
     newest: [Arc<Cell<u64>>; 3],
     ready: Arc<Cell<bool>>,
+}
+
+/// One watch that feeds the model.
+struct Watch {
+    kind: Kind,
+    /// `None`: the whole cluster.
+    namespace: Option<Arc<str>>,
+    status: Mutex<WatchStatus>,
 }
 
 /// One port of one service. Its cells are fed as long as anybody holds them, with or without this.
@@ -152,13 +160,30 @@ impl Default for Policy {
 // === impl Services: reading ===
 
 impl Services {
-    /// An empty model in which no kind has been listed yet.
+    /// An empty model of a whole cluster in which no kind has been listed yet.
     pub fn new(policy: Policy) -> Self {
+        Self::of(policy, &[])
+    }
+
+    /// An empty model of some Kubernetes namespaces only: slices and Services are listed for each on its own (K8S-81).
+    pub fn of(policy: Policy, namespaces: &[String]) -> Self {
+        let watch = |kind, namespace: Option<&String>| Watch {
+            kind,
+            namespace: namespace.map(|n| n.as_str().into()),
+            status: Mutex::default(),
+        };
+        let watches = Kind::ALL.into_iter().flat_map(|kind| {
+            let narrowed = kind != Kind::Nodes && !namespaces.is_empty();
+            let one = (!narrowed).then(|| watch(kind, None));
+            let each = namespaces.iter().filter(move |_| narrowed);
+            one.into_iter()
+                .chain(each.map(move |n| watch(kind, Some(n))))
+        });
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(policy)),
                 bell: Notify::new(),
-                status: Default::default(),
+                watches: watches.collect(),
                 newest: std::array::from_fn(|_| Cell::new(0)),
                 ready: Cell::new(false),
             }),
@@ -216,18 +241,26 @@ impl Services {
         Kind::ALL.map(|kind| Source {
             kind,
             rv: self.shared.newest[kind.index()].value(),
-            age: self.shared.status[kind.index()].lock().age(now),
+            age: self.status(kind).age(now),
         })
     }
 
-    /// How a kind's watch is.
+    /// How a kind's watch is; of several, the one that is worst off, with the counts of all.
     pub fn status(&self, kind: Kind) -> WatchStatus {
-        let (objects, stale_objects) = self.shared.state.lock().count(kind);
-        WatchStatus {
-            objects,
-            stale_objects,
-            ..self.shared.status[kind.index()].lock().clone()
-        }
+        let of_kind = self.of_kind(kind).map(|w| w.status.lock().clone());
+        let mut status = of_kind.reduce(WatchStatus::worse).unwrap_or_default();
+        (status.objects, status.stale_objects) = self.shared.state.lock().count(kind);
+        status
+    }
+
+    /// The watches that feed this model: a kind, and a Kubernetes namespace unless it is the whole cluster.
+    pub fn watches(&self) -> Vec<(Kind, Option<Arc<str>>)> {
+        let watches = self.shared.watches.iter();
+        watches.map(|w| (w.kind, w.namespace.clone())).collect()
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Watch> {
+        self.shared.watches.iter().filter(move |w| w.kind == kind)
     }
 }
 
@@ -249,24 +282,42 @@ impl Services {
     /// A complete list: what is not in it is gone. Published as one batch (K8S-111). `rewound`: the list is known to be
     /// older than what was seen before, and it stands (K8S-118).
     pub fn replace(&self, kind: Kind, objects: Vec<Object>, rewound: bool) {
+        self.replace_in(kind, None, objects, rewound);
+    }
+
+    /// A complete list of one Kubernetes namespace, if the model is narrowed to some (K8S-81).
+    pub fn replace_in(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        objects: Vec<Object>,
+        rewound: bool,
+    ) {
         let newest = objects.iter().map(|o| o.meta.rv).max().unwrap_or(0);
         if rewound {
             self.shared.newest[kind.index()].set(newest);
         } else {
             self.advance(kind, newest);
         }
-        self.note(kind, |status| status.synced = true);
+        self.note(kind, namespace, |status| status.synced = true);
+        let synced = self.of_kind(kind).all(|w| w.status.lock().synced);
         self.change(|state| {
-            state.replace(kind, objects, rewound);
-            state.synced(kind);
+            state.replace(kind, namespace, objects, rewound);
+            if synced {
+                state.synced(kind);
+            }
         });
         self.check_ready();
     }
 
     /// Writes down how a watch is.
-    pub fn note(&self, kind: Kind, note: impl FnOnce(&mut WatchStatus)) {
+    pub fn note(&self, kind: Kind, namespace: Option<&str>, note: impl FnOnce(&mut WatchStatus)) {
+        let mut of_kind = self.of_kind(kind);
+        let Some(watch) = of_kind.find(|w| w.namespace.as_deref() == namespace) else {
+            return;
+        };
         let forbidden = {
-            let mut status = self.shared.status[kind.index()].lock();
+            let mut status = watch.status.lock();
             note(&mut status);
             status.state == WatchState::Forbidden
         };
@@ -317,11 +368,11 @@ impl Services {
     }
 
     fn check_ready(&self) {
-        let done = |kind: Kind| {
-            let status = self.shared.status[kind.index()].lock();
-            status.synced || (kind == Kind::Nodes && status.state == WatchState::Forbidden)
+        let is_done = |watch: &Watch| {
+            let status = watch.status.lock();
+            status.synced || (watch.kind == Kind::Nodes && status.state == WatchState::Forbidden)
         };
-        if Kind::ALL.into_iter().all(done) {
+        if self.shared.watches.iter().all(is_done) {
             self.shared.ready.set(true);
         }
     }
@@ -342,7 +393,10 @@ impl Endpoints for ServicePort {
 
     fn on_node(&self, node: &str) -> Option<Arc<Cell<Replicas>>> {
         let state = self.services.shared.state.lock();
-        Some(self.views.on_node(|| state.merge(&self.views), node))
+        Some(
+            self.views
+                .on_node(|| state.merge_near(&self.views, Some(node)), node),
+        )
     }
 }
 

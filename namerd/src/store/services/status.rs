@@ -91,6 +91,20 @@ impl WatchStatus {
         Some(now.saturating_duration_since(self.last_item?))
     }
 
+    /// Of two watches of one kind, how the one is that is worse off, with the counts of both.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let rank = |s: &Self| (s.synced, s.state == WatchState::Live, s.last_item);
+        let (mut worse, better) = match rank(&self) <= rank(&other) {
+            true => (self, other),
+            false => (other, self),
+        };
+        worse.relists += better.relists;
+        worse.resumes += better.resumes;
+        worse.decode_errors += better.decode_errors;
+        worse.time_travels += better.time_travels;
+        worse
+    }
+
     /// Keeps an error and its time.
     pub fn failed(&mut self, now: Instant, error: impl Into<Arc<str>>) {
         self.last_error = Some((now, error.into()));

@@ -113,15 +113,24 @@ impl State {
         }
     }
 
-    /// Makes `objects` all there is of a kind (K8S-111, K8S-112). `rewound`: resource versions have gone back and it is
-    /// so (K8S-118), older objects replace newer ones.
-    pub(super) fn replace(&mut self, kind: Kind, objects: Vec<Object>, rewound: bool) {
+    /// Makes `objects` all there is of a kind, in one Kubernetes namespace or in all (K8S-111, K8S-112). `rewound`:
+    /// resource versions have gone back and it is so (K8S-118), older objects replace newer ones.
+    pub(super) fn replace(
+        &mut self,
+        kind: Kind,
+        namespace: Option<&str>,
+        objects: Vec<Object>,
+        rewound: bool,
+    ) {
         let listed: HashSet<ObjectName> = objects.iter().map(|o| o.meta.name.clone()).collect();
-        let known = self.objects[kind.index()].keys();
-        let gone: Vec<ObjectName> = known.filter(|n| !listed.contains(*n)).cloned().collect();
-        if rewound {
-            let forget = |old: &mut Stored| old.rv = 0;
-            self.objects[kind.index()].values_mut().for_each(forget);
+        let in_scope = |name: &ObjectName| namespace.is_none_or(|n| *name.namespace == *n);
+        let mut gone = Vec::new();
+        for (name, stored) in &mut self.objects[kind.index()] {
+            if in_scope(name) && !listed.contains(name) {
+                gone.push(name.clone());
+            } else if rewound && in_scope(name) {
+                stored.rv = 0;
+            }
         }
         for name in gone {
             if let Some(old) = self.objects[kind.index()].remove(&name) {
@@ -157,7 +166,7 @@ impl State {
         };
         match old.as_ref().or(new.as_ref()) {
             Some(Content::Slice(_)) => {
-                self.slice_changed(name, rv, as_slice(old), as_slice(new), now);
+                self.slice_changed(name, rv, as_slice(old).as_ref(), as_slice(new), now);
             }
             Some(Content::Service(_)) if old != new => {
                 self.dirty.insert(name.clone());
@@ -170,17 +179,17 @@ impl State {
         &mut self,
         name: &ObjectName,
         rv: u64,
-        old: Option<Arc<Slice>>,
+        old: Option<&Arc<Slice>>,
         new: Option<Arc<Slice>>,
         now: Option<Instant>,
     ) {
-        let same = old == new;
-        let service_of = |slice: &Option<Arc<Slice>>| {
-            let service = slice.as_ref()?.service.clone()?;
+        let same = old == new.as_ref();
+        let service_of = |slice: Option<&Arc<Slice>>| {
+            let service = slice?.service.clone()?;
             Some(ObjectName::new(Arc::clone(&name.namespace), service))
         };
-        let (from, to) = (service_of(&old), service_of(&new));
-        if let (Some(from), Some(old)) = (&from, &old)
+        let (from, to) = (service_of(old), service_of(new.as_ref()));
+        if let (Some(from), Some(old)) = (&from, old)
             && !same
         {
             let stays = new.as_ref().filter(|_| from.eq_some(to.as_ref()));
@@ -268,6 +277,11 @@ impl State {
 
     /// The present answer to a lookup.
     pub(super) fn merge(&self, views: &Views) -> Merged<'_> {
+        self.merge_near(views, None)
+    }
+
+    /// The same; where a node is given, with no more than what its answer depends on.
+    pub(super) fn merge_near(&self, views: &Views, node: Option<&str>) -> Merged<'_> {
         let entry = self.entries.get(&views.service);
         let slices = entry.into_iter().flat_map(|e| {
             let part = |rv: &u64, slice, held| Part {
@@ -291,6 +305,7 @@ impl State {
             label: views.label.as_ref().map(|(k, v)| (&**k, &**v)),
             family: self.policy.family,
             draining: self.policy.terminating_fallback,
+            node,
         };
         merge::merge(&question, &facts)
     }

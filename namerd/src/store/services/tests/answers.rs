@@ -14,7 +14,7 @@ fn k8s_4_pending_until_the_kinds_it_needs_are_known_and_never_again() {
     assert!(!world.services.ready().value());
     world
         .services
-        .note(Kind::Nodes, |s| s.state = WatchState::Forbidden);
+        .note(Kind::Nodes, None, |s| s.state = WatchState::Forbidden);
     assert!(world.services.ready().value(), "K8S-83, K8S-129");
 }
 
