@@ -1,4 +1,4 @@
-//! One attempt on one connection: the request out, the response back (node-proxy 9.3, 9.6).
+//! One attempt on one connection: the request out, the response back (node-proxy 9.3, 9.6); the latter in [`super::receive`].
 //!
 //! Both directions run at once, so that an early response passes while the request's body is still on its way. Nothing is
 //! decided here about other endpoints: the outcome says what is known, the caller decides.
@@ -12,15 +12,13 @@ use std::task::Poll;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::buffer::{Buffer, Buffers};
-use super::forward::{self, ResponseForm};
 use super::pump::{PumpError, pump};
 use super::request::Request;
-use super::wire::field::{Kind, Options, values};
-use super::wire::framing::{self, Framing, FramingError};
-use super::wire::head::{HeadError, Limits, ResponseHead, Version, parse_response};
+use super::wire::framing::Framing;
+use super::wire::head::Limits;
 use super::wire::transfer::{Output, Transfer};
 use super::worker::Drain;
 
@@ -86,17 +84,9 @@ pub(crate) struct Done {
     pub(crate) keep_alive: bool,
 }
 
-/// How a response goes on.
-struct Plan<'a> {
-    transfer: Transfer,
-    form: ResponseForm<'a>,
-    /// Whether the server's connection can be used again.
-    reusable: bool,
-}
-
 /// How far the request's body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     /// The client waits for 100 before it sends anything.
     Awaited,
     InFlight,
@@ -104,11 +94,6 @@ enum Progress {
     /// The server does not read any more.
     Broken,
 }
-
-/// Interim responses for one request.
-const MAX_INTERIM: usize = 32;
-/// A body of unknown length up to this gets a length, if the client speaks HTTP/1.0.
-const MAX_COLLECTED: usize = 64 << 10;
 
 impl Attempt<'_> {
     pub(crate) async fn run(&self, client: &mut Client<'_>, server: &mut TcpStream) -> Outcome {
@@ -179,221 +164,6 @@ impl Attempt<'_> {
         let _ = read.ready(Interest::ERROR).await;
         gone()
     }
-
-    async fn receive(
-        &self,
-        server: &mut ReadHalf<'_>,
-        client: &mut WriteHalf<'_>,
-        progress: &Cell<Progress>,
-        status: &Cell<u16>,
-    ) -> Outcome {
-        let mut buf = self.buffers.buffer();
-        let head = self.response_head(server, &mut buf, client, progress);
-        let head = match self.deadline {
-            Some(deadline) => match timeout_at(deadline, head).await {
-                Ok(head) => head,
-                Err(_) => return Outcome::TimedOut,
-            },
-            None => head.await,
-        };
-        let head = match head {
-            Ok(head) => head,
-            Err(outcome) => return outcome,
-        };
-        let is_refused = matches!(head.status, 502 | 503)
-            && values(buf.filled(), &head.fields, Kind::Retryable).any(|v| v == b"true");
-        if is_refused && self.takes_back {
-            return Outcome::TakenBack;
-        }
-        status.set(head.status);
-        self.relay(&head, server, &mut buf, client, progress).await
-    }
-
-    /// The final response's head; interim ones are passed on.
-    async fn response_head(
-        &self,
-        server: &mut ReadHalf<'_>,
-        buf: &mut Buffer,
-        client: &mut WriteHalf<'_>,
-        progress: &Cell<Progress>,
-    ) -> Result<ResponseHead, Outcome> {
-        let mut interims = 0;
-        loop {
-            let parsed = if buf.is_empty() {
-                None
-            } else {
-                parse_response(buf.filled(), self.limits).map_err(bad_head)?
-            };
-            match parsed {
-                Some(head) if head.status >= 200 => return Ok(head),
-                Some(head) if head.status == 101 || interims == MAX_INTERIM => {
-                    return Err(Outcome::BadResponse(
-                        "unexpected interim response".to_owned(),
-                    ));
-                }
-                Some(head) => {
-                    interims += 1;
-                    self.pass_interim(&head, buf, client).await?;
-                    buf.consume(head.len);
-                    if head.status == 100 && progress.get() == Progress::Awaited {
-                        progress.set(Progress::InFlight);
-                    }
-                    continue;
-                }
-                None => {}
-            }
-            match buf.fill(server).await {
-                Ok(n) if n > 0 => {}
-                _ if !buf.is_empty() => {
-                    return Err(Outcome::BadResponse("it ends in its head".to_owned()));
-                }
-                _ if interims == 0 && self.may_be_stale() => return Err(Outcome::Stale),
-                _ => return Err(Outcome::Lost),
-            }
-        }
-    }
-
-    /// Only a request of which nothing is lost can be sent again (traps 18.6, 18.7, 18.10).
-    fn may_be_stale(&self) -> bool {
-        self.is_reused && self.request.is_idempotent && self.request.is_buffered
-    }
-
-    async fn pass_interim(
-        &self,
-        head: &ResponseHead,
-        buf: &Buffer,
-        client: &mut WriteHalf<'_>,
-    ) -> Result<(), Outcome> {
-        let answered_here = head.status == 100 && self.request.is_buffered;
-        if self.request.version == Version::Http10 || answered_here {
-            return Ok(());
-        }
-        let mut out = self.buffers.scratch();
-        forward::interim(buf.filled(), head, self.clear_context, &mut out);
-        client.write_all(&out).await.map_err(|_| gone())
-    }
-
-    /// Passes a final response on.
-    async fn relay(
-        &self,
-        head: &ResponseHead,
-        server: &mut ReadHalf<'_>,
-        buf: &mut Buffer,
-        client: &mut WriteHalf<'_>,
-        progress: &Cell<Progress>,
-    ) -> Outcome {
-        let mut plan = match self.plan(head, buf.filled(), progress.get()) {
-            Ok(plan) => plan,
-            Err(e) => return Outcome::BadResponse(e.to_string()),
-        };
-        let mut out = self.buffers.scratch();
-        if plan.form.framing == Framing::UntilClose {
-            let head_bytes = buf.filled()[..head.len].to_vec();
-            buf.consume(head.len);
-            let mut begin = self.buffers.scratch();
-            if let Err(e) = collect(&mut plan.transfer, buf, server, &mut begin).await {
-                return aborted(&e, false);
-            }
-            if plan.transfer.is_done() {
-                plan.form.framing = Framing::Length(begin.len() as u64);
-            } else {
-                plan.form.keep_alive = false;
-            }
-            forward::response(&head_bytes, head, plan.form, &mut out);
-            out.extend_from_slice(&begin);
-        } else {
-            forward::response(buf.filled(), head, plan.form, &mut out);
-            buf.consume(head.len);
-            match plan.transfer.step(buf.filled(), &mut out) {
-                Ok(n) => buf.consume(n),
-                // Nothing has gone out yet.
-                Err(e) => return Outcome::BadResponse(e.to_string()),
-            }
-        }
-        if let Err(e) = pump(&mut plan.transfer, buf, server, client, &mut out).await {
-            return aborted(&e, plan.form.framing == Framing::UntilClose);
-        }
-        Outcome::Done(Done {
-            status: head.status,
-            reusable: plan.reusable && buf.is_empty(),
-            keep_alive: plan.form.keep_alive,
-        })
-    }
-
-    /// How a final response goes on; `bytes` begin with its head.
-    fn plan(
-        &self,
-        head: &ResponseHead,
-        bytes: &[u8],
-        progress: Progress,
-    ) -> Result<Plan<'_>, FramingError> {
-        let is_head = self.request.is_head;
-        let from = framing::of_response(bytes, &head.fields, head.version, head.status, is_head)?;
-        let options = Options::read(bytes, &head.fields);
-        let reusable = from != Framing::UntilClose
-            && match head.version {
-                Version::Http11 => !options.close,
-                Version::Http10 => options.keep_alive,
-            };
-        let is_cut_off = match progress {
-            Progress::InFlight => !reusable,
-            Progress::Complete => false,
-            Progress::Awaited | Progress::Broken => true,
-        };
-        let (to, output) = self.onward(from);
-        let mut plan = Plan {
-            transfer: Transfer::new(from, output, self.limits.fields),
-            form: ResponseForm {
-                version: self.request.version,
-                framing: to,
-                keep_alive: self.request.keep_alive && !is_cut_off && !self.drain.is_draining(),
-                clear_context: self.clear_context,
-                hosts: self.hosts,
-            },
-            reusable,
-        };
-        let is_ours = head.fields.iter().any(|f| f.kind == Kind::Err);
-        if self.clear_context && is_ours && from != Framing::None {
-            // Its text tells about the inside (node-proxy 8.5).
-            plan.form.framing = Framing::Length(0);
-            plan.transfer = Transfer::new(Framing::None, Output::Raw, 0);
-            plan.reusable = false;
-        }
-        Ok(plan)
-    }
-
-    /// How a body framed so goes on to this client.
-    fn onward(&self, from: Framing) -> (Framing, Output) {
-        match (from, self.request.version) {
-            (Framing::None | Framing::Length(_), _) => (from, Output::Raw),
-            (Framing::Chunked | Framing::UntilClose, Version::Http11) => {
-                (Framing::Chunked, Output::Chunked)
-            }
-            (Framing::Chunked | Framing::UntilClose, Version::Http10) => {
-                (Framing::UntilClose, Output::Raw)
-            }
-        }
-    }
-}
-
-/// Reads a body of unknown length as far as it is small.
-async fn collect(
-    transfer: &mut Transfer,
-    buf: &mut Buffer,
-    server: &mut ReadHalf<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), PumpError> {
-    loop {
-        let n = transfer.step(buf.filled(), out)?;
-        buf.consume(n);
-        if transfer.is_done() || out.len() > MAX_COLLECTED {
-            return Ok(());
-        }
-        let n = buf.fill(server).await.map_err(PumpError::Read)?;
-        if n == 0 && !transfer.end(out) {
-            return Err(PumpError::Truncated);
-        }
-    }
 }
 
 /// Writes all; an error tells how much was written before it.
@@ -409,7 +179,7 @@ async fn write_all<W: AsyncWrite + Unpin>(write: &mut W, bytes: &[u8]) -> Result
     Ok(())
 }
 
-fn gone() -> Outcome {
+pub(super) fn gone() -> Outcome {
     Outcome::Aborted { must_reset: false }
 }
 
@@ -421,13 +191,4 @@ fn cut_short(outcome: Outcome, status: u16) -> Outcome {
             must_reset: status != 0,
         },
     }
-}
-
-fn aborted(e: &PumpError, must_reset: bool) -> Outcome {
-    let must_reset = must_reset && !matches!(e, PumpError::Write(_));
-    Outcome::Aborted { must_reset }
-}
-
-fn bad_head(e: HeadError) -> Outcome {
-    Outcome::BadResponse(e.to_string())
 }

@@ -13,12 +13,14 @@
 //! It must never guess where a message ends, never forward what it could not frame, never send a request twice that may
 //! have been seen, and never end a response cleanly that was not whole.
 
+mod admit;
 mod buffer;
 mod connection;
 mod context;
 mod exchange;
 mod forward;
 mod pump;
+mod receive;
 mod request;
 mod respond;
 mod start;

@@ -88,7 +88,7 @@ pub fn start(
     stop: &CancellationToken,
 ) -> Result<Servers, StartError> {
     let workers = workers.max(1);
-    let (mut listeners, addresses) = listen(config, workers)?;
+    let (listeners, addresses) = listen(config, workers)?;
     let labels = config.routers.iter().map(|r| {
         let servers = r.servers.iter().map(|s| s.label.clone()).collect();
         (r.label.clone(), servers)
@@ -96,11 +96,11 @@ pub fn start(
     let stats = Arc::new(Stats::new(labels.collect(), workers));
     let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     let mut handles = Vec::new();
-    for worker in 0..workers {
+    for (worker, listeners) in listeners.into_iter().enumerate() {
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let setup = Setup {
             routers: config.routers.clone(),
-            listeners: std::mem::take(&mut listeners[worker]),
+            listeners,
             addresses: addresses.clone(),
             names: names.clone(),
             stats: stats.workers[worker].clone(),

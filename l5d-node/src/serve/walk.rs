@@ -1,13 +1,14 @@
 //! A request's walk: context, name, cluster, endpoint, connection, and again where that is safe (node-proxy 1, 12.3, 13.8).
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::admit::{deadline, identify, local_dtab};
+use super::buffer::Scratch;
 use super::connection::{Next, answer};
-use super::context::{Deadline, Trace};
+use super::context::Trace;
 use super::exchange::{Attempt, Client, Done, Outcome};
 use super::forward::{self, Context, Destination};
 use super::request::Request;
@@ -17,9 +18,8 @@ use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, Lease, Unavailable};
 use crate::cache::{Leaf, NameState};
-use crate::config::Identifier;
 use crate::connect::{Connection, dial};
-use crate::route::{Override, Route, pick};
+use crate::route::{Route, pick};
 
 /// How a request ends that is not answered with a failure of ours.
 enum End {
@@ -54,7 +54,6 @@ pub(crate) async fn run(
     start: Instant,
 ) -> Next {
     let head = &client.buf.filled()[..request.head_len];
-    let is_clear = server.config.clear_context;
     let local = match local_dtab(server, head, request) {
         Ok(local) => local,
         Err(failure) => {
@@ -71,35 +70,10 @@ pub(crate) async fn run(
         }
     };
     let mut service = Tally::new(route.stats.clone(), start);
-    let value = |kind| {
-        values(head, &request.fields, kind)
-            .next()
-            .filter(|_| !is_clear)
-    };
-    let trace = {
-        let (header, sample) = (value(Kind::CtxTrace), value(Kind::Sample));
-        Trace::receive(header, sample, &mut server.worker.rng.borrow_mut())
-    };
-    let context = Context {
-        service: &route.shown,
-        local: &route.local.shown,
-        deadline: deadline(server, head, request),
-        trace: &trace,
-        clear_context: is_clear,
-    };
-    let mut common = server.worker.buffers.scratch();
-    forward::request(head, request, &context, &mut common);
-    let mut kept = server.worker.buffers.scratch();
-    let host_len = request.host(head).map_or(0, |host| {
-        kept.extend_from_slice(host);
-        host.len()
-    });
-    kept.extend_from_slice(&client.buf.filled()[request.head_len..request.buffered_len()]);
-    client.buf.consume(request.buffered_len());
-    if client.buf.is_empty() && request.is_buffered {
-        // While the response is awaited the memory serves others.
-        client.buf.release();
-    }
+    let trace = receive_trace(server, head, request);
+    let common = common_head(server, head, request, &route, &trace);
+    let host_len = request.host(head).map_or(0, <[u8]>::len);
+    let kept = keep(server, client, request);
     let walk = Walk {
         server,
         request,
@@ -131,6 +105,49 @@ pub(crate) async fn run(
     }
 }
 
+/// This hop's span.
+fn receive_trace(server: &Server, head: &[u8], request: &Request) -> Trace {
+    let value = |kind| {
+        let mut values = values(head, &request.fields, kind);
+        values.next().filter(|_| !server.config.clear_context)
+    };
+    let (header, sample) = (value(Kind::CtxTrace), value(Kind::Sample));
+    Trace::receive(header, sample, &mut server.worker.rng.borrow_mut())
+}
+
+fn common_head(
+    server: &Server,
+    head: &[u8],
+    request: &Request,
+    route: &Route,
+    trace: &Trace,
+) -> Scratch {
+    let context = Context {
+        service: &route.shown,
+        local: &route.local.shown,
+        deadline: deadline(server, head, request),
+        trace,
+        clear_context: server.config.clear_context,
+    };
+    let mut common = server.worker.buffers.scratch();
+    forward::request(head, request, &context, &mut common);
+    common
+}
+
+/// Takes the request off the client's buffer, but for a body that streams: the host, and behind it the body, are kept aside.
+fn keep(server: &Server, client: &mut Client<'_>, request: &Request) -> Scratch {
+    let mut kept = server.worker.buffers.scratch();
+    let bytes = client.buf.filled();
+    kept.extend_from_slice(request.host(bytes).unwrap_or_default());
+    kept.extend_from_slice(&bytes[request.head_len..request.buffered_len()]);
+    client.buf.consume(request.buffered_len());
+    if request.is_buffered {
+        // While the response is awaited the memory serves others.
+        client.buf.release();
+    }
+    kept
+}
+
 /// Answers a request that is still in the buffer.
 async fn refuse(
     server: &Server,
@@ -140,65 +157,6 @@ async fn refuse(
 ) -> Next {
     client.buf.consume(request.buffered_len());
     answer(server, client, Some(request), failure, request.is_buffered).await
-}
-
-fn local_dtab(server: &Server, head: &[u8], request: &Request) -> Result<Rc<Override>, Failure> {
-    if server.config.clear_context {
-        return Ok(server.router.no_override.clone());
-    }
-    let mut fields = values(head, &request.fields, Kind::CtxDtab)
-        .chain(values(head, &request.fields, Kind::Dtab))
-        .peekable();
-    if fields.peek().is_none() {
-        return Ok(server.router.no_override.clone());
-    }
-    let local = server.router.routes.local(fields);
-    local.map_err(|e| Failure::local_dtab(&e))
-}
-
-/// Call depth, method, identifier: what is refused before there is a name.
-fn identify(
-    server: &Server,
-    head: &[u8],
-    request: &Request,
-    local: &Rc<Override>,
-    now: Instant,
-) -> Result<Rc<Route>, Failure> {
-    let max_depth = server.config.max_call_depth;
-    if request.call_depth(head) > max_depth {
-        return Err(Failure::call_depth(max_depth));
-    }
-    if request.is_connect {
-        return Err(Failure::connect_method());
-    }
-    let mut missing = "";
-    for identifier in &server.router.config.identifiers {
-        let Identifier::HeaderToken { header } = identifier;
-        let value = request.field(head, header).unwrap_or_default();
-        if let Some(route) = server.router.routes.route(value, local, now) {
-            return Ok(route);
-        }
-        missing = header;
-    }
-    let method = String::from_utf8_lossy(&head[request.method.clone()]);
-    let target = String::from_utf8_lossy(&head[request.target.clone()]);
-    let path = target.split('?').next().unwrap_or_default();
-    let shown = format!("{method} {path}");
-    Err(Failure::unidentified(
-        &shown,
-        &format!("{missing} header is absent"),
-    ))
-}
-
-/// The received deadline, tightened by the router's own limits (node-proxy 8.3).
-fn deadline(server: &Server, head: &[u8], request: &Request) -> Option<Deadline> {
-    let received = Deadline::combine(
-        values(head, &request.fields, Kind::CtxDeadline).filter(|_| !server.config.clear_context),
-    );
-    let config = &server.router.config;
-    let limits = [config.total_timeout, config.attempt_timeout];
-    let own = limits.into_iter().flatten().map(Deadline::within);
-    received.into_iter().chain(own).reduce(Deadline::and)
 }
 
 impl Walk<'_> {
@@ -327,7 +285,10 @@ impl Walk<'_> {
         let left = self.time_to_bind();
         if left.is_zero() {
             let (limit, service) = (config.binding_timeout, &self.route.shown);
-            return Err(Failure::connecting_timeout(limit, service, balancer.id()));
+            return Err(match config.total_timeout {
+                Some(total) if total < limit => Failure::timeout("totalTimeoutMs", total, service),
+                _ => Failure::connecting_timeout(limit, service, balancer.id()),
+            });
         }
         let limit = config.connect_timeout.min(left);
         match dial(endpoint.addr, limit, &balancer.stats.connections).await {
