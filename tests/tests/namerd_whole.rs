@@ -1,0 +1,116 @@
+//! A whole namerd from a configuration file, over its own doors, on the cluster double: ready after the first lists, names
+//! of Services bound and watched over HTTP, the state page true.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use l5d_tests::client::ApiClient;
+use l5d_tests::cluster::{Backing, Cluster, Workload};
+use l5d_tests::objects::{Pod, Port};
+use namerd::app::{NoLevels, Running, run};
+use namerd::config::Config;
+use serde_json::Value;
+
+async fn start(cluster: &Cluster) -> Result<Running> {
+    let Backing::Double(double) = cluster.backing() else {
+        unreachable!("built on the double")
+    };
+    let api = double.addr();
+    let text = format!(
+        "
+admin: {{port: 0}}
+storage:
+  kind: io.l5d.inMemory
+  namespaces:
+    default: |
+      /svc => /#/io.l5d.k8s/default/http ;
+namers:
+- {{kind: io.l5d.k8s, host: {}, port: {}, startupJitter: 0}}
+- kind: io.l5d.k8s
+  host: {}
+  port: {}
+  startupJitter: 0
+  prefix: /ds
+  transformers:
+  - {{kind: io.l5d.k8s.daemonset, namespace: linkerd, service: l5d, port: incoming}}
+interfaces:
+- {{kind: io.l5d.httpController, port: 0}}
+- {{kind: io.l5d.mesh, port: 0}}
+",
+        api.ip(),
+        api.port(),
+        api.ip(),
+        api.port(),
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
+    Ok(run(config, Vec::new(), Arc::new(NoLevels)).await?)
+}
+
+fn pod(node: u8, n: u8) -> Pod {
+    Pod::new(
+        format!("pod-{node}-{n}"),
+        [10, 1, node, n],
+        format!("node-{node}"),
+    )
+}
+
+/// K8S-80, K8S-129, K8S-132: two namers of one API server share its three watches.
+#[tokio::test]
+async fn a_namerd_answers_and_shows_what_the_cluster_says() -> Result<()> {
+    let cluster = Cluster::double()?;
+    let http = [Port::new("http", 80, 8080)];
+    let mut world = Workload::create(&cluster, "default", "world", &http, vec![pod(1, 11)]).await?;
+    let gateways = [Port::new("incoming", 4141, 4141)];
+    Workload::create(
+        &cluster,
+        "linkerd",
+        "l5d",
+        &gateways,
+        vec![pod(1, 1), pod(2, 1)],
+    )
+    .await?;
+
+    let namerd = start(&cluster).await?;
+    let names = ApiClient::plain(namerd.addresses.interfaces[0].1);
+    let admin = ApiClient::plain(namerd.addresses.admin);
+
+    // The first question waits for the first lists by itself.
+    let answer = names
+        .get("/api/1/resolve/default?path=/svc/world")
+        .await?
+        .ok()?;
+    assert_eq!(answer["addrs"][0]["ip"], "10.1.1.11");
+    assert_eq!(answer["addrs"][0]["meta"]["nodeName"], "node-1");
+    let outgoing = names
+        .get("/api/1/resolve/none?path=/%23/ds/default/http/world")
+        .await?
+        .ok()?;
+    assert_eq!(outgoing["addrs"][0]["ip"], "10.1.1.1");
+
+    let mut watch = names
+        .lines(
+            "/api/1/addr/default?path=/%23/io.l5d.k8s/default/http/world&watch=true",
+            &[],
+        )
+        .await?;
+    let first = watch.next().await?.context("a document")?;
+    assert_eq!(first["addrs"].as_array().map(Vec::len), Some(1));
+    world.set(&cluster, vec![pod(1, 11), pod(2, 12)]).await?;
+    let next = watch.next().await?.context("a document")?;
+    assert_eq!(next["addrs"][1]["ip"], "10.1.2.12");
+
+    assert_eq!(admin.get("/ready").await?.status, 200);
+    let state: Value = admin.get("/state.json").await?.ok()?;
+    let watches = state["watches"].as_array().context("watches")?;
+    assert_eq!(watches.len(), 3);
+    for watch in watches {
+        assert_eq!(watch["synced"], true, "{watch}");
+    }
+    let Backing::Double(double) = cluster.backing() else {
+        unreachable!("built on the double")
+    };
+    assert_eq!(double.traffic().all_open_watches(), 3);
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
