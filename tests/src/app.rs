@@ -231,14 +231,25 @@ async fn call(
     }
     let request = request.body(Full::new(Bytes::new()))?;
     let idle = shared.idle.lock().pop();
-    let mut connection = match idle {
-        Some(connection) if connection.is_ready() => connection,
-        _ => connect(target.http_proxy).await?,
+    // A proxy that ends closes idle connections; a request on one of them is sent again, as every client does (RFC 9110, 9.2.2).
+    let reused = match idle {
+        Some(mut connection) if connection.is_ready() => {
+            let sent = connection.send_request(request.clone()).await;
+            sent.ok().map(|response| (connection, response))
+        }
+        _ => None,
     };
-    let response = connection
-        .send_request(request)
-        .await
-        .context("the proxy did not answer")?;
+    let (connection, response) = match reused {
+        Some(answered) => answered,
+        None => {
+            let mut connection = connect(target.http_proxy).await?;
+            let response = connection
+                .send_request(request)
+                .await
+                .context("the proxy did not answer")?;
+            (connection, response)
+        }
+    };
     let status = response.status();
     let body = response
         .into_body()

@@ -9,7 +9,8 @@
 //! | [`app`] | the applications `hello` and `world` |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
 //! | [`follower`] | a node's side of `Follow`, for counting |
-//! | [`hosts`] | hosts as network namespaces |
+//! | [`front`] | plain HTTP in front of the real API server |
+//! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
 //! | [`control`] | namerd's parts in this process, with their counters |
@@ -24,6 +25,7 @@ pub mod cluster;
 pub mod control;
 pub mod double;
 pub mod follower;
+pub mod front;
 pub mod hosts;
 pub mod objects;
 pub mod port;

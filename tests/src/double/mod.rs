@@ -2,7 +2,7 @@
 //! process, with faults on demand.
 //!
 //! Comes in: requests of the API, writes through [`Store`], faults through [`Faults`]. Goes out: answers as the real server
-//! gives them (the suite in `tests/watch.rs` runs against both) and counts through [`Traffic`]. It must never be kinder than
+//! gives them (the suite in `tests/watch_api.rs` runs against both) and counts through [`Traffic`]. It must never be kinder than
 //! the real server. On purpose it differs in this: any address is taken, loopback too, since the demo's hosts live there;
 //! objects are not checked against a schema, since malformed ones must be shown; a list from the future is refused at once
 //! and not after three seconds.
