@@ -60,6 +60,14 @@ impl Base {
             let me: Weak<Self> = Arc::downgrade(self);
             core.engine.add(me)
         });
+        self.catch_up();
+    }
+
+    /// What was written to the store before this call shows in the outcome after it.
+    pub(super) fn catch_up(&self) {
+        if let Some(handle) = self.handle.get() {
+            handle.catch_up();
+        }
     }
 }
 

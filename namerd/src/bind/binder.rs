@@ -95,7 +95,8 @@ impl Binder {
         }
     }
 
-    /// The shared binding for this question and the caller's class. Never waits: the state may be pending.
+    /// The shared binding for this question and the caller's class. Never waits: the state may be pending. But it is not
+    /// behind what was written to the store before the call.
     pub fn bind(&self, key: &BindKey, caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
         let core = &self.core;
         let chain = core.chain(&key.transformers)?;
@@ -111,9 +112,11 @@ impl Binder {
                 _number: number,
             }
         });
-        binding
+        let (transformed, handle) = binding
             .work
             .get_or_init(|| core.begin(&binding, chain, caller));
+        transformed.base.catch_up();
+        handle.catch_up();
         Ok(binding)
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::cell::{Cell, Dep, Listener, Subscription, Version};
@@ -44,11 +44,14 @@ pub struct Handle {
 struct Slot {
     node: Weak<dyn Recompute>,
     shared: Weak<Shared>,
+    /// An input has changed since the node was computed last.
     queued: AtomicBool,
     /// By address; the cell is kept so that its address stays its own.
-    inputs: Mutex<HashMap<usize, (Arc<dyn Dep>, Subscription)>>,
+    inputs: Mutex<Inputs>,
     me: Weak<Slot>,
 }
+
+type Inputs = HashMap<usize, (Arc<dyn Dep>, Subscription)>;
 
 // === impl Engine ===
 
@@ -73,7 +76,7 @@ impl Engine {
             inputs: Mutex::default(),
             me: me.clone(),
         });
-        slot.run();
+        slot.run(slot.inputs.lock());
         Handle { slot }
     }
 
@@ -91,10 +94,10 @@ impl Engine {
         cell
     }
 
-    /// Recomputes until nothing is queued; for tests, and for calls that must see their own write.
+    /// Recomputes until nothing is queued; for tests.
     pub fn settle(&self) {
         while let Some(slot) = self.shared.pop() {
-            slot.run();
+            slot.run_if_queued();
         }
     }
 
@@ -113,7 +116,7 @@ impl Engine {
         loop {
             let mut batch = 0;
             while let Some(slot) = self.shared.pop() {
-                slot.run();
+                slot.run_if_queued();
                 batch += 1;
                 if batch % 64 == 0 {
                     tokio::task::yield_now().await;
@@ -179,6 +182,12 @@ impl Handle {
     pub fn touch(&self) {
         self.slot.queue();
     }
+
+    /// Recomputes now, on the caller's thread, if an input has changed and the engine has not come to it yet: for calls
+    /// that must see what was written before them. Waits for a computation that is under way.
+    pub fn catch_up(&self) {
+        self.slot.run_if_queued();
+    }
 }
 
 impl fmt::Debug for Handle {
@@ -200,16 +209,22 @@ impl Slot {
         }
     }
 
-    fn run(&self) {
-        self.queued.store(false, Ordering::Release);
+    /// What is in the queue may have caught up since.
+    fn run_if_queued(&self) {
+        let inputs = self.inputs.lock();
+        if self.queued.swap(false, Ordering::AcqRel) {
+            self.run(inputs);
+        }
+    }
+
+    fn run(&self, mut inputs: MutexGuard<'_, Inputs>) {
         let Some(node) = self.node.upgrade() else {
-            self.inputs.lock().clear();
+            inputs.clear();
             return;
         };
         if let Some(shared) = self.shared.upgrade() {
             shared.runs.fetch_add(1, Ordering::Relaxed);
         }
-        let mut inputs = self.inputs.lock();
         let mut reads = Reads::default();
         node.recompute(&mut reads);
         let mut kept = std::mem::take(&mut *inputs);
@@ -287,5 +302,27 @@ mod tests {
         sum.right.set(8);
         engine.settle();
         assert_eq!(engine.runs(), 3);
+    }
+
+    #[test]
+    fn a_node_that_has_caught_up_is_not_computed_again_by_the_engine() {
+        let engine = Engine::new();
+        let sum = Arc::new(Sum {
+            left: Cell::new(1),
+            right: Cell::new(5),
+            out: Cell::new(0),
+        });
+        let node: Arc<dyn Recompute> = Arc::clone(&sum) as _;
+        let handle = engine.add(Arc::downgrade(&node));
+        handle.catch_up();
+        assert_eq!((engine.runs(), sum.out.value()), (1, 6));
+        sum.right.set(6);
+        handle.catch_up();
+        assert_eq!((engine.runs(), sum.out.value()), (2, 7));
+        engine.settle();
+        assert_eq!((engine.runs(), engine.queued()), (2, 0));
+        sum.right.set(7);
+        engine.settle();
+        assert_eq!((engine.runs(), sum.out.value()), (3, 8));
     }
 }

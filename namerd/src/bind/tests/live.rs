@@ -147,6 +147,23 @@ async fn a_stored_dtab_is_followed() {
     assert_eq!(show(&binding), "~");
 }
 
+/// Who has written a dtab and asks then is not told what was before it, although nothing has run in between.
+#[tokio::test]
+async fn who_asks_after_a_write_sees_it() {
+    let world = World::new(&[("web", "10.0.0.1 80\n")]);
+    let key = stored("", "/svc/web");
+    let binding = world.ask(&key);
+    for (rules, result) in [
+        ("/svc => $", "$"),
+        ("/svc => /#/io.l5d.fs", "/#/io.l5d.fs/web"),
+    ] {
+        world.store.put("default", dtab(rules)).await.unwrap();
+        let again = world.binder.bind(&key, &Caller::default()).unwrap();
+        assert!(Arc::ptr_eq(&again, &binding));
+        assert_eq!(show(&again), result);
+    }
+}
+
 /// Naming 8.1: stored, then the router's, then the request's; the later wins.
 #[tokio::test]
 async fn the_order_of_the_parts() {
