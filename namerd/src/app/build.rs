@@ -184,6 +184,7 @@ fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
                     },
                 };
                 let source = K8sSource {
+                    namespaces: namer.watch.namespaces.clone().unwrap_or_default(),
                     startup_jitter: namer.watch.startup_jitter,
                     sync_timeout: namer.watch.sync_timeout,
                     ..K8sSource::new(address)

@@ -116,6 +116,9 @@ fn k8s(namer: &K8sNamer, map: &mut Map<String, Value>) {
     if let Some(label) = &namer.label_selector {
         map.insert("labelSelector".to_owned(), label.clone().into());
     }
+    if let Some(namespaces) = &namer.watch.namespaces {
+        map.insert("namespaces".to_owned(), namespaces.clone().into());
+    }
     map.insert(
         "startupJitter".to_owned(),
         millis(namer.watch.startup_jitter),

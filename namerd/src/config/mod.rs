@@ -158,6 +158,8 @@ pub enum ApiServer {
 /// How an API server is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
+    /// Kubernetes namespaces to watch; `None`: the whole cluster (K8S-81).
+    pub namespaces: Option<Vec<String>>,
     /// Longest random wait before the first lists (K8S-116).
     pub startup_jitter: Duration,
     /// When a first list that has not come is complained about (K8S-129).
@@ -272,6 +274,7 @@ impl Default for Security {
 impl Default for WatchOptions {
     fn default() -> Self {
         Self {
+            namespaces: None,
             startup_jitter: Duration::from_secs(2),
             sync_timeout: Duration::from_secs(60),
         }

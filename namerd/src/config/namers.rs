@@ -111,7 +111,6 @@ fn k8s(section: &Section<'_>, env: Env<'_>) -> K8sNamer {
         ),
     };
     section.not_yet("podCIDRFallback");
-    section.not_yet("namespaces");
     let millis = |key, default: Duration| {
         let ms = section.key(key).integer(0..=600_000);
         ms.map_or(default, |ms| Duration::from_millis(ms.unsigned_abs()))
@@ -120,10 +119,23 @@ fn k8s(section: &Section<'_>, env: Env<'_>) -> K8sNamer {
         api,
         label_selector: section.key("labelSelector").string(),
         watch: WatchOptions {
+            namespaces: namespaces(section),
             startup_jitter: millis("startupJitter", default.startup_jitter),
             sync_timeout: millis("syncTimeout", default.sync_timeout),
         },
     }
+}
+
+/// The Kubernetes namespaces to watch (K8S-81); an empty list would watch nothing.
+fn namespaces(section: &Section<'_>) -> Option<Vec<String>> {
+    let field = section.key("namespaces");
+    let (spot, name) = (field.spot(), field.name().to_owned());
+    let namespaces = field.strings();
+    if namespaces.as_ref().is_some_and(Vec::is_empty) {
+        let message = format!("{name} must not be empty; leave it out to watch the whole cluster");
+        section.reader().mistake(spot, message, None);
+    }
+    namespaces
 }
 
 /// The namespace that `io.l5d.k8s.ns` is about.
@@ -162,8 +174,8 @@ fn same_watch_options(top: &Section<'_>, read: &[Read]) {
         let other = k8s[..i].iter().find(|(other, _)| other.api == namer.api);
         if other.is_some_and(|(other, _)| other.watch != namer.watch) {
             let message = format!(
-                "namers of the same API server ({}) must have the same startupJitter and syncTimeout: they share its \
-                 watches",
+                "namers of the same API server ({}) must have the same namespaces, startupJitter and syncTimeout: \
+                 they share its watches",
                 namer.api
             );
             top.reader().mistake(*spot, message, None);

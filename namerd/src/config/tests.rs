@@ -310,3 +310,15 @@ fn the_published_namerd_configuration_is_answered_with_what_comes_later_only() {
         "{all:#?}"
     );
 }
+
+#[test]
+fn k8s_81_watches_can_be_narrowed_to_namespaces() {
+    let config = good(&with("namers: [{kind: io.l5d.k8s, namespaces: [a, b]}]"));
+    let namer = config.namers[0].kind.k8s().expect("k8s");
+    assert_eq!(
+        namer.watch.namespaces.as_deref(),
+        Some(&["a".to_owned(), "b".to_owned()][..])
+    );
+    let all = mistakes(&with("namers: [{kind: io.l5d.k8s, namespaces: []}]"));
+    assert!(all[0].contains("must not be empty"), "{all:?}");
+}
