@@ -12,15 +12,15 @@ use crate::serve::{RouterView, Scope};
 #[derive(Debug)]
 pub(super) struct Sample {
     /// Such as `rt:server:requests`.
-    name: String,
-    labels: Vec<(&'static str, String)>,
+    pub(super) name: String,
+    pub(super) labels: Vec<(&'static str, String)>,
     /// Place in the metric tree, such as `rt/outgoing/server/0.0.0.0/4140/requests`.
-    place: String,
-    value: Measured,
+    pub(super) place: String,
+    pub(super) value: Measured,
 }
 
 #[derive(Debug)]
-enum Measured {
+pub(super) enum Measured {
     Counter(u64),
     Gauge(u64),
     Summary(Summary),
@@ -28,11 +28,11 @@ enum Measured {
 
 /// A distribution in milliseconds.
 #[derive(Debug)]
-struct Summary {
-    count: u64,
-    sum: f64,
+pub(super) struct Summary {
+    pub(super) count: u64,
+    pub(super) sum: f64,
     /// By quantile.
-    values: Vec<(f64, f64)>,
+    pub(super) values: Vec<(f64, f64)>,
 }
 
 const QUANTILES: [(f64, &str); 6] = [

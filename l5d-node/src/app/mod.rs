@@ -10,6 +10,8 @@
 //! A stop ends them in this order, so that what drains can still be seen and is still kept up to date.
 
 mod background;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::io;

@@ -53,12 +53,15 @@ pub(crate) trait Connection: Send {
     ) -> BoxFuture<'static, Result<Downs, Status>>;
 }
 
+/// A connection and where it leads.
+pub(crate) type Dialled = Result<(SocketAddr, Box<dyn Connection>), DialError>;
+
 /// No replica could be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// The configured hosts have no addresses.
-    #[error("no address of {hosts} is known: {source}")]
-    Lookup { hosts: String, source: io::Error },
+    #[error("no address of {hosts} is known: {message}")]
+    Lookup { hosts: String, message: String },
     /// The replica does not accept connections.
     #[error("connecting to {addr}: {message}")]
     Connect { addr: SocketAddr, message: String },
@@ -86,6 +89,8 @@ pub(crate) struct Candidates {
 struct Known {
     addrs: Vec<SocketAddr>,
     asked_at: Instant,
+    /// Why the last lookup failed.
+    error: Option<String>,
 }
 
 // === impl Network ===
@@ -183,16 +188,31 @@ impl Candidates {
         self.hosts.iter().filter(is_old).cloned().collect()
     }
 
-    fn learn(&mut self, host: (String, u16), found: Option<Vec<SocketAddr>>, now: Instant) {
+    fn learn(&mut self, host: (String, u16), found: io::Result<Vec<SocketAddr>>, now: Instant) {
         let worked = &self.worked;
         let known = self.known.entry(host).or_insert(Known {
             addrs: Vec::new(),
             asked_at: now,
+            error: None,
         });
         known.asked_at = now;
+        known.error = found.as_ref().err().map(ToString::to_string);
         match found {
-            Some(addrs) => known.addrs = addrs,
-            None => known.addrs.retain(|addr| worked.contains(addr)),
+            Ok(addrs) => known.addrs = addrs,
+            Err(_) => known.addrs.retain(|addr| worked.contains(addr)),
+        }
+    }
+
+    /// Why there is none to try.
+    fn error(&self) -> DialError {
+        let hosts = self
+            .hosts
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"));
+        let error = self.known.values().find_map(|known| known.error.clone());
+        DialError::Lookup {
+            hosts: Vec::from_iter(hosts).join(", "),
+            message: error.unwrap_or_else(|| "it has none".to_owned()),
         }
     }
 
@@ -228,8 +248,7 @@ pub(crate) async fn dial(
     dialer: Arc<dyn Dialer>,
     candidates: Arc<Mutex<Candidates>>,
     leaving: Option<SocketAddr>,
-) -> Result<(SocketAddr, Box<dyn Connection>), DialError> {
-    let mut failed = None;
+) -> Dialled {
     let to_ask = candidates.lock().to_ask(Instant::now());
     for (host, port) in to_ask {
         let found = match host.parse::<IpAddr>() {
@@ -238,16 +257,12 @@ pub(crate) async fn dial(
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
-        let found = found.map_err(|e| failed = Some(e)).ok();
         candidates.lock().learn((host, port), found, Instant::now());
     }
-    let picked = candidates.lock().pick(leaving);
-    let Some(addr) = picked else {
-        let hosts = candidates.lock().hosts.clone();
-        return Err(DialError::Lookup {
-            hosts: Vec::from_iter(hosts.iter().map(|(h, p)| format!("{h}:{p}"))).join(", "),
-            source: failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()),
-        });
+    let picked = {
+        let mut candidates = candidates.lock();
+        candidates.pick(leaving).ok_or_else(|| candidates.error())
     };
+    let addr = picked?;
     Ok((addr, dialer.connect(addr).await?))
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::backoff::Backoff;
-use super::dial::{Candidates, Connection, DialError, Dialer, dial};
+use super::dial::{Candidates, Connection, Dialer, Dialled, dial};
 use super::link::{End, Link};
 use super::plan::Plan;
 use super::position::Position;
@@ -50,14 +50,14 @@ pub(crate) struct Follower {
 enum Attempt {
     None,
     Wait(Instant),
-    Dial(BoxFuture<'static, Result<(SocketAddr, Box<dyn Connection>), DialError>>),
+    Dial(BoxFuture<'static, Dialled>),
     Link(Box<Link>),
 }
 
 /// What an attempt has come to.
 enum Progress {
     Waited,
-    Dialled(Result<(SocketAddr, Box<dyn Connection>), DialError>),
+    Dialled(Dialled),
     Stepped(Result<(), End>),
 }
 

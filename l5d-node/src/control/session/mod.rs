@@ -8,7 +8,7 @@
 mod apply;
 mod clusters;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trees;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
