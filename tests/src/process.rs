@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -97,6 +98,8 @@ impl Program {
         let log = logs.join(format!("{}.log", self.name));
         let out = File::options().create(true).append(true).open(&log)?;
         let mut shell = Command::new("sh")
+            // Ctrl-C at a terminal reaches the owner alone, who then ends its programs in order.
+            .process_group(0)
             .arg("-c")
             .arg(KEEPER)
             .arg(&self.name)

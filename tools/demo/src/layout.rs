@@ -70,7 +70,7 @@ storage:
       /host/world => /k8s/world-v1 ;
       /svc        => /host ;
 namers:
-- {{kind: io.l5d.k8s, host: {ip}, port: {port}}}
+- {{kind: io.l5d.k8s, host: {ip}, port: {port}, startupJitter: 0}}
 interfaces:
 - {{kind: io.l5d.mesh, ip: 127.0.0.1, port: 4321}}
 - {{kind: io.l5d.httpController, ip: 127.0.0.1, port: 4180}}

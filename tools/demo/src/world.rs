@@ -102,14 +102,19 @@ impl World {
             .collect()
     }
 
-    /// Ends everything, the proxies first.
+    /// Ends everything, the proxies first, so that namerd has no stream left to wait for.
     pub(crate) async fn stop(mut self) {
-        while let Some(mut program) = self.programs.pop() {
-            let name = program.name().to_owned();
-            let asked = program.signal("TERM");
-            let ended = tokio::time::timeout(Duration::from_secs(15), program.wait()).await;
-            if asked.is_err() || ended.is_err() {
-                eprintln!("demo: {name} did not end when asked to; killed");
+        let proxies = self.programs.split_off(1.min(self.programs.len()));
+        for mut programs in [proxies, std::mem::take(&mut self.programs)] {
+            for program in &mut programs {
+                // It may have ended by itself; then there is nothing to ask for.
+                let _ = program.signal("TERM");
+            }
+            for program in &mut programs {
+                let ended = tokio::time::timeout(Duration::from_secs(15), program.wait()).await;
+                if ended.is_err() {
+                    eprintln!("demo: {} did not end when asked to; killed", program.name());
+                }
             }
         }
         for (_, app) in std::mem::take(&mut self.apps) {
