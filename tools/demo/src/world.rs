@@ -58,9 +58,7 @@ impl World {
             let environment = [("NODE_NAME", host.name), ("POD_IP", &ip)];
             world.start_program(host.name, "l5d-node", &host.configuration(), &environment)?;
         }
-        for addr in [NAMERD_ADMIN, A.admin(), B.admin()] {
-            world.wait_until_ready(addr).await?;
-        }
+        world.wait_until_ready().await?;
         Ok(world)
     }
 
@@ -215,17 +213,12 @@ impl World {
         Ok(())
     }
 
-    /// Waits for 200 at `/ready`; a program that ends instead says why.
-    async fn wait_until_ready(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
+    /// Waits until every program has said that it listens, and then for 200 at `/ready`; one that ends instead says why.
+    /// (Asked at once, a stranger on the same port might answer.)
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let end = Instant::now() + READY;
+        let mut doors = vec![NAMERD_ADMIN, A.admin(), B.admin()];
         loop {
-            let host = addr.to_string();
-            let answer = http::send(addr, Method::GET, "/ready", &[("host", &host)], "").await;
-            let missing = match answer {
-                Ok((status, _)) if status.is_success() => return Ok(()),
-                Ok((status, body)) => format!("{status}: {}", String::from_utf8_lossy(&body)),
-                Err(error) => format!("{error:#}"),
-            };
             for program in &mut self.programs {
                 if let Some(status) = program.ended()? {
                     bail!(
@@ -235,15 +228,43 @@ impl World {
                     );
                 }
             }
+            let silent = self
+                .programs
+                .iter()
+                .find(|p| !p.last_words(100).contains("listening "));
+            let missing = match (silent, doors.last()) {
+                (Some(program), _) => format!("{} does not listen yet", program.name()),
+                (None, None) => return Ok(()),
+                (None, Some(door)) => match not_ready(*door).await {
+                    None => {
+                        doors.pop();
+                        continue;
+                    }
+                    Some(missing) => missing,
+                },
+            };
             if Instant::now() > end {
                 bail!(
-                    "{addr} is not ready after {} s: {missing}\n{}",
+                    "not ready after {} s: {missing}\n{}",
                     READY.as_secs(),
                     self.last_words()
                 );
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// What a program says it still waits for.
+async fn not_ready(admin: SocketAddr) -> Option<String> {
+    let host = admin.to_string();
+    match http::send(admin, Method::GET, "/ready", &[("host", &host)], "").await {
+        Ok((status, _)) if status.is_success() => None,
+        Ok((status, body)) => Some(format!(
+            "{admin}: {status}: {}",
+            String::from_utf8_lossy(&body)
+        )),
+        Err(error) => Some(format!("{error:#}")),
     }
 }
 
