@@ -32,6 +32,8 @@ pub struct Endpoint {
 pub struct Lease {
     endpoint: Rc<Endpoint>,
     start: Instant,
+    /// `None`: when this is dropped.
+    end: Cell<Option<Instant>>,
     counts: Cell<bool>,
 }
 
@@ -146,6 +148,7 @@ impl Lease {
         Self {
             endpoint,
             start: now,
+            end: Cell::new(None),
             counts: Cell::new(true),
         }
     }
@@ -160,13 +163,19 @@ impl Lease {
     pub fn discount(&self) {
         self.counts.set(false);
     }
+
+    /// The request has ended at `end`: for who has looked at the clock already.
+    pub fn ended(&self, end: Instant) {
+        self.end.set(Some(end));
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let now = Instant::now();
-        let took = self.counts.get().then(|| now - self.start);
-        self.endpoint.load.end(took, now);
+        let end = self.end.get().unwrap_or_else(Instant::now);
+        let took = end.saturating_duration_since(self.start);
+        let counted = self.counts.get().then_some(took);
+        self.endpoint.load.end(counted, end);
     }
 }
 

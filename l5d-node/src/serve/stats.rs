@@ -103,6 +103,8 @@ pub(crate) struct Tally<S: Counted> {
     start: Instant,
     /// 0: no response.
     status: u16,
+    /// `None`: when this is dropped.
+    end: Option<Instant>,
 }
 
 /// Counters of one scope.
@@ -256,6 +258,7 @@ impl<S: Counted> Tally<S> {
             stats,
             start,
             status: 0,
+            end: None,
         }
     }
 
@@ -263,11 +266,18 @@ impl<S: Counted> Tally<S> {
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
     }
+
+    /// The response has ended at `end`: for who has looked at the clock already.
+    pub(crate) fn ended(&mut self, status: u16, end: Instant) {
+        self.status = status;
+        self.end = Some(end);
+    }
 }
 
 impl<S: Counted> Drop for Tally<S> {
     fn drop(&mut self) {
-        let took = self.start.elapsed();
+        let end = self.end.unwrap_or_else(Instant::now);
+        let took = end.saturating_duration_since(self.start);
         self.stats.requests().end(self.status, took);
     }
 }

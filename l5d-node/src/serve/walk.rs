@@ -23,7 +23,7 @@ use crate::route::{Route, pick};
 
 /// How a request ends that is not answered with a failure of ours.
 enum End {
-    Done(Done),
+    Done(Done, Instant),
     Aborted { must_reset: bool },
 }
 
@@ -85,9 +85,9 @@ pub(crate) async fn run(
         host: &kept[..host_len],
     };
     match walk.go(client).await {
-        Ok(End::Done(done)) => {
-            tally.answered(done.status);
-            service.answered(done.status);
+        Ok(End::Done(done, end)) => {
+            tally.ended(done.status, end);
+            service.ended(done.status, end);
             if done.keep_alive {
                 Next::KeepAlive
             } else {
@@ -168,10 +168,10 @@ impl Walk<'_> {
         let mut fresh = false;
         let mut requeues = 0;
         loop {
-            let lease = self.lease(&balancer, &tried).await?;
+            let (lease, now) = self.lease(&balancer, &tried).await?;
             let addr = lease.endpoint().addr;
-            let mut tally = Tally::new(balancer.stats.clone(), Instant::now());
-            let connected = self.connect(&balancer, &lease, fresh).await;
+            let mut tally = Tally::new(balancer.stats.clone(), now);
+            let connected = self.connect(&balancer, &lease, fresh, now).await;
             let (connection, is_reused) = match connected {
                 Ok(connected) => connected,
                 Err(failure) => {
@@ -185,18 +185,20 @@ impl Walk<'_> {
             };
             let takes_back = self.request.is_buffered
                 && requeues < MAX_REQUEUES
-                && balancer.budget.balance(Instant::now()) > 0
+                && balancer.budget.balance(now) > 0
                 && balancer.has_other(&[&tried[..], &[addr]].concat());
             let (outcome, connection) = self
                 .attempt(client, &balancer, &leaf, connection, is_reused, takes_back)
                 .await;
             let failure = match outcome {
                 Outcome::Done(done) => {
-                    tally.answered(done.status);
+                    let end = Instant::now();
+                    tally.ended(done.status, end);
+                    lease.ended(end);
                     if done.reusable && !lease.endpoint().is_removed() {
-                        lease.endpoint().pool().put(connection, Instant::now());
+                        lease.endpoint().pool().put(connection, end);
                     }
-                    return Ok(End::Done(done));
+                    return Ok(End::Done(done, end));
                 }
                 Outcome::Aborted { must_reset } => {
                     return Ok(End::Aborted { must_reset });
@@ -243,10 +245,18 @@ impl Walk<'_> {
         }
     }
 
-    /// An endpoint, as soon as the cluster's are known.
-    async fn lease(&self, balancer: &Balancer, tried: &[SocketAddr]) -> Result<Lease, Failure> {
+    /// An endpoint, as soon as the cluster's are known, and the time at which it was chosen.
+    async fn lease(
+        &self,
+        balancer: &Balancer,
+        tried: &[SocketAddr],
+    ) -> Result<(Lease, Instant), Failure> {
         let worker = &self.server.worker;
-        let lease = || balancer.lease(tried, &mut worker.rng.borrow_mut(), Instant::now());
+        let lease = || {
+            let now = Instant::now();
+            let leased = balancer.lease(tried, &mut worker.rng.borrow_mut(), now);
+            leased.map(|lease| (lease, now))
+        };
         let mut leased = lease();
         if matches!(leased, Err(Unavailable::Pending)) {
             balancer.cluster().settled(self.time_to_bind()).await;
@@ -271,12 +281,12 @@ impl Walk<'_> {
         balancer: &Balancer,
         lease: &Lease,
         fresh: bool,
+        now: Instant,
     ) -> Result<(Connection, bool), Failure> {
         let endpoint = lease.endpoint();
         if self.server.router.is_own(endpoint.addr) {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
         }
-        let now = Instant::now();
         let is_repeatable = self.request.is_idempotent && self.request.is_buffered;
         if !fresh && let Some(kept) = endpoint.pool().take(now, is_repeatable) {
             return Ok((kept, true));
