@@ -17,3 +17,6 @@ pub use budget::Budget;
 pub use cluster::{Balancer, Balancers, ClientStats, Unavailable};
 pub use load::PeakEwma;
 pub use set::{Endpoint, EndpointView, Lease};
+
+/// The counters, for the layers above.
+pub use crate::connect::{Registry, RequestCounts};

@@ -13,9 +13,9 @@ use foldhash::fast::RandomState;
 use l5d_naming::{Dtab, Elem, ParseError, Path, limits};
 use tokio::time::Instant;
 
+use crate::balance::{Registry, RequestCounts};
 use crate::cache::{Name, NameState, Names};
 use crate::config::Router;
-use crate::connect::{Registry, RequestCounts};
 
 /// The routes of one router, of one worker.
 pub struct Routes {
