@@ -11,7 +11,7 @@ const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8
 body{font:15px/1.45 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:80rem;padding:0 1rem}\
 h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2rem 0 .4rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid #e4e9ef;vertical-align:top}\
-th{font-weight:600;color:#51606f}td{overflow-wrap:anywhere}code{font:13px/1.4 ui-monospace,monospace}\
+th{font-weight:600;color:#51606f}td{overflow-wrap:break-word}td code{overflow-wrap:anywhere}code{font:13px/1.4 ui-monospace,monospace}\
 .good{color:#17713a}.bad{color:#b3261e}.quiet{color:#6b7886}nav a{margin-right:1rem}a{color:#1a5fb4}\
 </style></head><body>";
 
