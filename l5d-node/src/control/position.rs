@@ -36,6 +36,11 @@ impl Position {
         }
     }
 
+    /// Whether nothing was ever told.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Brings a copy of it up to date.
     pub(crate) fn copy_to(&self, copy: &mut BTreeMap<String, u64>) {
         if *copy != self.0 {

@@ -357,6 +357,48 @@ async fn an_older_state_is_accepted_after_30_s_of_replicas_that_are_behind() {
     }
 }
 
+/// F27: a replica that is behind waits 10 s before it says so. A node with a position waits for that, one without a
+/// position has nothing to wait for.
+#[tokio::test(start_paused = true)]
+async fn f27_replicas_that_take_10_s_to_say_behind_are_accepted_after_30_s() {
+    let mut world = World::new(&[addr(1), addr(2)]);
+    let name = world.name(0);
+    let mut replica = simple();
+    let mut peer = world.followed(&mut replica).await;
+    let mut heartbeat = replica.heartbeat();
+    if let Some(Message::Heartbeat(beat)) = &mut heartbeat.message {
+        let source = "k8s/endpointslices".to_owned();
+        let sources = vec![v1::SourcePosition { source, rv: 900 }];
+        beat.position = Some(v1::Position { sources });
+    }
+    peer.tell(heartbeat).await;
+    sleep(Duration::from_millis(10)).await;
+    peer.end(Status::unavailable("restart")).await;
+    let lost_at = Instant::now();
+    let accepted = loop {
+        let mut peer = world.stream().await;
+        sleep(Duration::from_millis(1)).await;
+        let first = peer.ups.try_recv().ok().and_then(|up| up.message);
+        let Some(v1::up::Message::Hello(hello)) = first else {
+            panic!("Hello first");
+        };
+        assert!(hello.position.is_some_and(|p| !p.sources.is_empty()));
+        if hello.accept_older {
+            break peer;
+        }
+        sleep(Duration::from_secs(10)).await;
+        assert!(!peer.downs.is_closed(), "the node waits for the answer");
+        peer.end(Status::failed_precondition("behind")).await;
+        assert!(name.tree().is_some() && name.is_stale(), "served meanwhile");
+    };
+    let waited = lost_at.elapsed();
+    assert!(waited >= Duration::from_secs(40) && waited < Duration::from_secs(90));
+    sleep(Duration::from_secs(11)).await;
+    assert!(!accepted.downs.is_closed());
+    sleep(Duration::from_secs(1)).await;
+    assert!(accepted.downs.is_closed(), "12 s are the limit");
+}
+
 #[tokio::test(start_paused = true)]
 async fn names_that_come_and_go_are_told_on_the_open_stream() {
     let mut world = World::new(&[addr(1)]);

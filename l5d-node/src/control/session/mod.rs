@@ -28,6 +28,9 @@ use crate::cache::{Changes, Cluster, ContactCounts, Failure, FollowSet, Leaf, Na
 
 /// Longest wait for `Welcome`.
 const GREETING: Duration = Duration::from_secs(5);
+/// The same after a `Hello` with a position: a replica that is behind it waits for its sources up to 10 s before it
+/// says so (F27), and the answer takes its way.
+const GREETING_WITH_POSITION: Duration = Duration::from_secs(12);
 /// Longest time without a `Heartbeat`.
 const SILENCE: Duration = Duration::from_secs(25);
 const ACK_GAP: Duration = Duration::from_secs(1);
@@ -44,6 +47,8 @@ pub(crate) struct Session {
     phase: Phase,
     is_hidden: bool,
     accepts_older: bool,
+    /// Longest wait for `Welcome`.
+    greeting: Duration,
     /// When the stream is given up, unless something is heard.
     deadline: Instant,
     goodbye: Option<Duration>,
@@ -97,8 +102,8 @@ pub(crate) enum Fault {
     #[error("the digest of all states differs from namerd's")]
     Digest,
     /// No `Welcome`.
-    #[error("no welcome within {} s", GREETING.as_secs())]
-    NoWelcome,
+    #[error("no welcome within {} s", .0.as_secs())]
+    NoWelcome(Duration),
     /// No `Heartbeat`.
     #[error("no heartbeat for {} s", SILENCE.as_secs())]
     Silent,
@@ -141,12 +146,18 @@ impl Session {
             .flat_map(|h| page::held(&h.cell.id, h.hash))
             .collect();
         hello.position = Some(position.to_wire());
+        let greeting = if position.is_empty() {
+            GREETING
+        } else {
+            GREETING_WITH_POSITION
+        };
         let mut session = Self {
             routers,
             phase: Phase::Greeting,
             is_hidden,
             accepts_older: hello.accept_older,
-            deadline: now + GREETING,
+            greeting,
+            deadline: now + greeting,
             goodbye: None,
             replica: None,
             clusters: Clusters::default(),
@@ -262,7 +273,7 @@ impl Session {
             return Ok(());
         }
         Err(match self.phase {
-            Phase::Greeting => Fault::NoWelcome,
+            Phase::Greeting => Fault::NoWelcome(self.greeting),
             Phase::Resuming | Phase::Following => Fault::Silent,
         })
     }

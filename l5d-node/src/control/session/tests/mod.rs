@@ -364,7 +364,7 @@ async fn res_14_silence_ends_the_stream() {
     let mut pair = Pair::new(simple());
     assert_eq!(
         pair.session.check(pair.now + Duration::from_secs(5)),
-        Err(Fault::NoWelcome)
+        Err(Fault::NoWelcome(Duration::from_secs(5)))
     );
     pair.turn();
     pair.wait(24);
