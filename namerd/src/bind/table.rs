@@ -1,9 +1,11 @@
 //! Tables of shared things: numbers, what is held elsewhere, and bindings with their idle time.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use l5d_naming::Path;
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
@@ -44,18 +46,23 @@ pub(super) struct Bindings {
 #[derive(Debug, Default)]
 struct Entries {
     by_key: HashMap<(BindKey, Caller), Entry>,
-    /// So many entries make an insertion look for ones to forget, so that a flood of names cannot outrun the timer.
+    /// So many entries, or so many bytes put in since the last look, make an insertion look for ones to forget: a flood
+    /// of names cannot outrun the timer.
     sweep_at: usize,
+    bytes_since: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     binding: Arc<Binding>,
     idle_since: Option<Instant>,
+    bytes: usize,
 }
 
 /// Idle bindings that are kept, at most: of questions without and with an override of the request.
 const MOST_IDLE: [usize; 2] = [10_000, 1_000];
+/// And about so many bytes of them, each of the two.
+const MOST_IDLE_BYTES: usize = 64 << 20;
 
 // === impl Numbers ===
 
@@ -146,17 +153,22 @@ impl Bindings {
             entry.idle_since = None;
             return Arc::clone(&entry.binding);
         }
-        let forgotten = if entries.by_key.len() >= entries.sweep_at {
+        let is_full =
+            entries.by_key.len() >= entries.sweep_at || entries.bytes_since >= MOST_IDLE_BYTES;
+        let forgotten = if is_full {
             entries.sweep(self.idle_time)
         } else {
             Vec::new()
         };
+        let bytes = bytes_of(&key.0);
+        entries.bytes_since += bytes;
         let binding = Arc::new(make());
         entries.by_key.insert(
             key,
             Entry {
                 binding: Arc::clone(&binding),
                 idle_since: None,
+                bytes,
             },
         );
         drop(entries);
@@ -186,7 +198,7 @@ impl Bindings {
 impl Entries {
     fn sweep(&mut self, idle_time: Duration) -> Vec<Arc<Binding>> {
         let now = Instant::now();
-        let mut idle: [Vec<(Instant, (BindKey, Caller))>; 2] = Default::default();
+        let mut idle: [Vec<(Instant, usize, (BindKey, Caller))>; 2] = Default::default();
         let mut forgotten = Vec::new();
         self.by_key.retain(|key, entry| {
             // Nobody can take another reference without the lock that we hold.
@@ -197,25 +209,46 @@ impl Entries {
             let since = *entry.idle_since.get_or_insert(now);
             let keep = now.duration_since(since) < idle_time;
             if keep {
-                idle[usize::from(!key.0.local.is_empty())].push((since, key.clone()));
+                let class = usize::from(!key.0.local.is_empty());
+                idle[class].push((since, entry.bytes, key.clone()));
             } else {
                 forgotten.push(Arc::clone(&entry.binding));
             }
             keep
         });
         for (mut idle, most) in idle.into_iter().zip(MOST_IDLE) {
-            let excess = idle.len().saturating_sub(most);
-            if excess > 0 {
-                idle.select_nth_unstable_by_key(excess - 1, |(since, _)| *since);
-                let gone = idle[..excess]
-                    .iter()
-                    .filter_map(|(_, key)| self.by_key.remove(key));
-                forgotten.extend(gone.map(|entry| entry.binding));
-            }
+            idle.sort_unstable_by_key(|(since, ..)| Reverse(*since));
+            let mut bytes = 0;
+            let excess = idle.into_iter().enumerate().filter(|(i, (_, size, _))| {
+                bytes += size;
+                *i >= most || bytes > MOST_IDLE_BYTES
+            });
+            let gone = excess.filter_map(|(_, (.., key))| self.by_key.remove(&key));
+            forgotten.extend(gone.map(|entry| entry.binding));
         }
+        self.bytes_since = 0;
         self.sweep_at = (self.by_key.len() * 2).max(MOST_IDLE[1] * 2);
         forgotten
     }
+}
+
+/// About what a question takes in memory, once as a key and once in its binding; not the router's dtab, which few share.
+fn bytes_of(key: &BindKey) -> usize {
+    let path = |path: &Path| {
+        path.elems()
+            .iter()
+            .map(|e| e.as_bytes().len() + 40)
+            .sum::<usize>()
+    };
+    let mut local = 0;
+    for entry in key.local.entries() {
+        local += 100 + 40 * entry.prefix.len();
+        entry
+            .dst
+            .for_each_leaf(&mut |leaf| local += 100 + path(leaf));
+    }
+    let root = key.root.as_ref().map_or(0, |root| root.len());
+    3_000 + 2 * (root + path(&key.path) + local)
 }
 
 #[cfg(test)]

@@ -98,7 +98,12 @@ struct InMemory {
     dtabs: BTreeMap<String, (Dtab, u64)>,
     /// Cells that someone still holds, also of namespaces that do not exist.
     observed: BTreeMap<String, Weak<Cell<NamespaceState>>>,
+    /// So many of them make the next one look for what nobody holds any more.
+    prune_at: usize,
 }
+
+/// So many observed names are not worth a look.
+const FEW: usize = 64;
 
 impl InMemoryStore {
     /// A store that begins with these namespaces.
@@ -112,6 +117,7 @@ impl InMemoryStore {
             inner: Mutex::new(InMemory {
                 dtabs,
                 observed: BTreeMap::new(),
+                prune_at: FEW,
             }),
             names,
         })
@@ -125,12 +131,20 @@ impl InMemoryStore {
     ) -> Result<R, StoreError> {
         let mut inner = self.inner.lock();
         let result = change(&mut inner.dtabs)?;
-        inner.observed.retain(|_, cell| cell.strong_count() > 0);
+        inner.prune();
         if let Some(cell) = inner.observed.get(name).and_then(Weak::upgrade) {
             cell.set(state(inner.dtabs.get(name)));
         }
         self.names.set(Some(inner.dtabs.keys().cloned().collect()));
         Ok(result)
+    }
+}
+
+impl InMemory {
+    /// Forgets names that nobody observes.
+    fn prune(&mut self) {
+        self.observed.retain(|_, cell| cell.strong_count() > 0);
+        self.prune_at = (self.observed.len() * 2).max(FEW);
     }
 }
 
@@ -161,6 +175,9 @@ impl DtabStore for InMemoryStore {
         let mut inner = self.inner.lock();
         if let Some(cell) = inner.observed.get(name).and_then(Weak::upgrade) {
             return cell;
+        }
+        if inner.observed.len() >= inner.prune_at {
+            inner.prune();
         }
         let cell = Cell::new(state(inner.dtabs.get(name)));
         inner
@@ -218,5 +235,25 @@ impl DtabStore for InMemoryStore {
 impl fmt::Debug for InMemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InMemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Control plane 12.2: reading an unknown name allocates nothing for ever.
+    #[test]
+    fn names_that_nobody_observes_are_forgotten() {
+        let store = InMemoryStore::new([]);
+        let held: Vec<_> = (0..100)
+            .map(|i| store.observe(&format!("held{i}")))
+            .collect();
+        for i in 0..10_000 {
+            drop(store.observe(&format!("name{i}")));
+        }
+        let observed = store.inner.lock().observed.len();
+        assert!((100..=200).contains(&observed), "{observed}");
+        assert!(Arc::ptr_eq(&held[7], &store.observe("held7")));
     }
 }

@@ -301,6 +301,18 @@ async fn idle_bindings_leave() {
     assert_eq!(fake.cell("a").listeners(), 0);
 }
 
+/// Neither can a flood of huge questions, which a bound of their number would let through.
+#[test]
+fn a_flood_of_huge_questions_is_bounded() {
+    let (world, _fake) = with_fake();
+    for i in 0..200 {
+        let path = format!("/svc/{i}{}", "/a".repeat(30_000));
+        drop(world.bind("", &path));
+    }
+    let kept = world.binder.bindings().len();
+    assert!((10..60).contains(&kept), "{kept}");
+}
+
 /// A flood of overrides cannot keep more than a bounded number of idle bindings.
 #[test]
 fn a_flood_of_overrides_is_bounded() {
