@@ -71,7 +71,7 @@ async fn under_load(
     let disturbed = disturb(mesh).await;
     tokio::time::sleep(CALM).await;
     let report = load.stop().await?;
-    report.assert_right("hello");
+    report.check("hello")?;
     disturbed
 }
 
@@ -109,7 +109,7 @@ async fn a_service_sleeps_and_wakes(mesh: &mut Mesh) -> Result<()> {
         mesh.truth.gap_ends("moon");
         tokio::time::sleep(CALM).await;
         let report = load.stop().await?;
-        report.assert_right("moon");
+        report.check("moon")?;
         assert!(report.excused > 0, "nobody was there and somebody answered");
     }
     Ok(())
@@ -178,7 +178,7 @@ fn a_change_reaches_every_balancer() -> Result<()> {
         let load = Load::start(&mesh.truth, &mesh.all_outgoing(), "moon", 1);
         tokio::time::sleep(CALM).await;
         // Every proxy follows the name from now on.
-        load.stop().await?.assert_right("moon");
+        load.stop().await?.check("moon")?;
         let before = mesh.listed("moon");
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         for round in 0..60 {

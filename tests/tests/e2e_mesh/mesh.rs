@@ -451,7 +451,7 @@ impl Mesh {
         let proxies = self.proxies.values().map(|proxy| &proxy.process);
         let mut words = String::new();
         for process in self.namerd.iter().chain(proxies) {
-            let _ = writeln!(words, "--- {}\n{}", process.name(), process.last_words(30));
+            let _ = writeln!(words, "--- {}\n{}", process.name(), process.last_words(60));
         }
         words
     }
