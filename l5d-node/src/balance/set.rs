@@ -23,6 +23,8 @@ pub struct Endpoint {
     pool: Pool,
     /// Failed connections in a row.
     failures: Cell<u32>,
+    /// Requests in a row that it could not hand on.
+    turned_away: Cell<u32>,
     out_until: Cell<Option<Instant>>,
     is_removed: Cell<bool>,
 }
@@ -50,9 +52,9 @@ pub struct EndpointView {
     pub cost: Duration,
     /// Idle connections.
     pub idle: usize,
-    /// Failed connections in a row.
+    /// Failed connections, or requests that it could not hand on, in a row.
     pub failures: u32,
-    /// Whether it is set aside after failed connections.
+    /// Whether it is set aside after them.
     pub is_out: bool,
 }
 
@@ -69,7 +71,7 @@ pub(super) struct Set {
     pub(super) authority: Option<Arc<str>>,
 }
 
-/// First and longest time for which an endpoint is set aside after a failed connection.
+/// First and longest time for which an endpoint is set aside after a failure.
 const OUT_MIN: Duration = Duration::from_millis(500);
 const OUT_MAX: Duration = Duration::from_secs(30);
 
@@ -83,6 +85,7 @@ impl Endpoint {
             load: PeakEwma::new(now),
             pool: Pool::default(),
             failures: Cell::new(0),
+            turned_away: Cell::new(0),
             out_until: Cell::new(None),
             is_removed: Cell::new(false),
         })
@@ -105,16 +108,35 @@ impl Endpoint {
 
     /// A connection could not be opened: sets it aside, each time for twice as long.
     pub fn connect_failed(&self, now: Instant) {
-        let failures = self.failures.get().saturating_add(1);
-        self.failures.set(failures);
-        let time = OUT_MIN.saturating_mul(1 << (failures - 1).min(10));
-        self.out_until.set(Some(now + time.min(OUT_MAX)));
+        self.set_aside(&self.failures, now);
     }
 
-    /// A connection was opened: whatever failed before does not count.
+    /// It answered that it cannot hand the request on (`l5d-retryable`), such as a gateway that does not know yet of the pod
+    /// behind it. Set aside likewise: otherwise it takes its share of requests until the budget for sending them again is
+    /// used up.
+    pub fn turned_away(&self, now: Instant) {
+        self.set_aside(&self.turned_away, now);
+    }
+
+    /// A connection was opened: connections that failed before do not count.
     pub fn connected(&self) {
         self.failures.set(0);
-        self.out_until.set(None);
+        if self.turned_away.get() == 0 {
+            self.out_until.set(None);
+        }
+    }
+
+    /// It answered a request: whatever failed before does not count.
+    pub fn worked(&self) {
+        if self.turned_away.replace(0) > 0 {
+            self.out_until.set(None);
+        }
+    }
+
+    fn set_aside(&self, failures: &Cell<u32>, now: Instant) {
+        failures.set(failures.get().saturating_add(1));
+        let time = OUT_MIN.saturating_mul(1 << (failures.get() - 1).min(10));
+        self.out_until.set(Some(now + time.min(OUT_MAX)));
     }
 
     /// In 1/65536.
@@ -134,7 +156,7 @@ impl Endpoint {
             pending: self.load.pending(),
             cost: self.load.cost(),
             idle: self.pool.len(),
-            failures: self.failures.get(),
+            failures: self.failures.get().max(self.turned_away.get()),
             is_out: self.is_out(now),
         }
     }

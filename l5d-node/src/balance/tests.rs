@@ -192,6 +192,32 @@ fn dead_endpoints_are_avoided_and_come_back() {
     );
 }
 
+/// K8S-62: a gateway that knows nothing of the pod yet is asked now and then, not for each of its requests.
+#[test]
+fn an_endpoint_that_turns_requests_away_is_avoided_until_it_answers() {
+    let start = Instant::now();
+    let (_, balancer) = balancer(bound(&[1.0, 1.0]), start);
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut asked, mut now) = (0, start);
+    for _ in 0..10_000 {
+        now += Duration::from_millis(1);
+        let lease = balancer.lease(&[], &mut rng, now).unwrap();
+        if lease.endpoint().addr == addr(0) {
+            lease.discount();
+            lease.endpoint().connected();
+            lease.endpoint().turned_away(now);
+            asked += 1;
+        }
+    }
+    // After 0.5, 1, 2, 4 seconds.
+    assert!((2..=5).contains(&asked), "{asked}");
+    now += Duration::from_secs(30);
+    let lease = balancer.lease(&[addr(1)], &mut rng, now).unwrap();
+    lease.endpoint().worked();
+    drop(lease);
+    assert!(counts_when_idle(&balancer, 1000, now)[0] > 300);
+}
+
 #[test]
 fn sending_never_stops_when_all_look_dead() {
     let now = Instant::now();

@@ -193,6 +193,9 @@ impl Walk<'_> {
             let failure = match outcome {
                 Outcome::Done(done) => {
                     let end = Instant::now();
+                    if done.status < 500 {
+                        lease.endpoint().worked();
+                    }
                     tally.ended(done.status, end);
                     lease.ended(end);
                     if done.reusable && !lease.endpoint().is_removed() {
@@ -206,6 +209,7 @@ impl Walk<'_> {
                 Outcome::NotSent => Failure::not_sent(addr),
                 Outcome::Stale => Failure::connection_lost(addr),
                 Outcome::TakenBack => {
+                    lease.endpoint().turned_away(Instant::now());
                     tried.push(addr);
                     tally.answered(503);
                     Failure::not_sent(addr)
