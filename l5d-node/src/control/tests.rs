@@ -364,7 +364,7 @@ async fn f27_replicas_that_take_10_s_to_say_behind_are_accepted_after_30_s() {
     let mut world = World::new(&[addr(1), addr(2)]);
     let name = world.name(0);
     let mut replica = simple();
-    let mut peer = world.followed(&mut replica).await;
+    let peer = world.followed(&mut replica).await;
     let mut heartbeat = replica.heartbeat();
     if let Some(Message::Heartbeat(beat)) = &mut heartbeat.message {
         let source = "k8s/endpointslices".to_owned();

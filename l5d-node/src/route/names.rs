@@ -50,8 +50,11 @@ pub struct Route {
 pub struct Override {
     /// `None`: the request brought none, or an empty one.
     pub dtab: Option<Dtab>,
-    /// What goes on in `l5d-ctx-dtab`.
+    /// What goes on in `l5d-ctx-dtab`: canonical text, in which weights are rounded (naming 8.1). This hop binds with the
+    /// numbers as received.
     pub shown: String,
+    /// The same with all digits: two overrides that differ in them are two.
+    exact: String,
 }
 
 /// A request's dtab that does not read.
@@ -128,7 +131,7 @@ impl Routes {
         if local.dtab.is_some() {
             // Field values have no NUL.
             key.push(0);
-            key.extend_from_slice(local.shown.as_bytes());
+            key.extend_from_slice(local.exact.as_bytes());
         }
         let found = self.routes.borrow().get(&key[..]).cloned();
         if let Some(route) = found {
@@ -226,7 +229,8 @@ impl Override {
             return Ok(Self::default());
         }
         Ok(Self {
-            shown: dtab.show_exact(),
+            shown: dtab.to_string(),
+            exact: dtab.show_exact(),
             dtab: Some(dtab),
         })
     }

@@ -44,7 +44,7 @@ impl World {
             cluster,
             apps: BTreeMap::new(),
             programs: Vec::new(),
-            folder: folder,
+            folder,
         };
         world.fill_cluster();
         for pod in PODS {

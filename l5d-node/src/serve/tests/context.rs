@@ -136,6 +136,20 @@ async fn both_dtab_fields_are_joined_in_order() {
     }
 }
 
+/// Naming 8.1: only the header sent on is rounded; the name is bound with the numbers as received.
+#[tokio::test]
+async fn weights_are_rounded_in_what_goes_on_only() {
+    let app = Backend::named("x").await;
+    let proxy = Proxy::start();
+    let cluster = proxy.names.cluster("/#/x", addresses(&[app.addr]));
+    let exact = "/a=>0.125*/b & 0.875*/c";
+    proxy.names.set(0, "/svc/web", exact, leaf(&cluster, "/"));
+    let request = format!("GET / HTTP/1.1\r\nHost: web\r\nl5d-dtab: {exact}\r\n\r\n");
+    assert_eq!(proxy.ask(&request).await.status(), 200);
+    let sent = "/a=>0.13*/b & 0.88*/c";
+    assert_eq!(app.last().get("l5d-ctx-dtab"), Some(sent));
+}
+
 #[tokio::test]
 async fn clear_context_removes_all_of_it() {
     let app = Backend::answering(|r| {
