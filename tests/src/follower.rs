@@ -221,15 +221,5 @@ impl State {
 }
 
 fn transformer(spec: &TransformerSpec) -> v1::Transformer {
-    v1::Transformer {
-        kind: spec.kind.clone(),
-        prefix: spec.prefix.clone(),
-        namespace: spec.namespace.clone(),
-        service: spec.service.clone(),
-        port: spec.port.clone(),
-        host: spec.host.clone(),
-        path: spec.path.clone(),
-        netmask: spec.netmask.clone(),
-        host_network: spec.host_network,
-    }
+    spec.into()
 }

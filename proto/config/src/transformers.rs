@@ -42,7 +42,7 @@ fn transformer(mut section: Section<'_>) -> Option<TransformerSpec> {
             by_node(&section, &mut spec);
             section.legacy("k8sHost", "namerd has its own access to the Kubernetes API");
             section.legacy("k8sPort", "namerd has its own access to the Kubernetes API");
-            missing_gateway(&section);
+            spec.missing_gateway = missing_gateway(&section);
         }
         "io.l5d.k8s.localnode" => by_node(&section, &mut spec),
         "io.l5d.port" => {
@@ -94,19 +94,19 @@ fn by_node(section: &Section<'_>, spec: &mut TransformerSpec) {
     }
 }
 
-/// Only the default can be had.
-fn missing_gateway(section: &Section<'_>) {
+/// What becomes of endpoints whose node has no gateway (Kubernetes 4.1); the default is written as nothing.
+fn missing_gateway(section: &Section<'_>) -> String {
     let field = section.key("missingGateway");
     let spot = field.spot();
-    match field.string().as_deref() {
-        None | Some("drop") => {}
-        Some("direct") => {
-            let message = "`missingGateway: direct` is not supported yet";
-            section.reader().mistake(spot, message, None);
-        }
-        Some(_) => {
-            let message = "missingGateway must be drop or direct";
-            section.reader().mistake(spot, message, None);
+    match field.string() {
+        Some(direct) if direct == "direct" => direct,
+        None => String::new(),
+        Some(other) => {
+            if other != "drop" {
+                let message = "missingGateway must be drop or direct";
+                section.reader().mistake(spot, message, None);
+            }
+            String::new()
         }
     }
 }

@@ -21,4 +21,6 @@ pub struct TransformerSpec {
     pub netmask: String,
     /// Match by node only (daemonset, localnode).
     pub host_network: bool,
+    /// What becomes of endpoints whose node has no gateway (daemonset): dropped, or `direct` for their own address.
+    pub missing_gateway: String,
 }

@@ -180,6 +180,7 @@ impl From<&TransformerSpec> for v1::Transformer {
             path,
             netmask,
             host_network,
+            missing_gateway,
         } = spec.clone();
         Self {
             kind,
@@ -191,6 +192,7 @@ impl From<&TransformerSpec> for v1::Transformer {
             path,
             netmask,
             host_network,
+            missing_gateway,
         }
     }
 }
@@ -207,6 +209,7 @@ impl From<v1::Transformer> for TransformerSpec {
             path,
             netmask,
             host_network,
+            missing_gateway,
         } = message;
         Self {
             kind,
@@ -218,6 +221,7 @@ impl From<v1::Transformer> for TransformerSpec {
             path,
             netmask,
             host_network,
+            missing_gateway,
         }
     }
 }

@@ -225,12 +225,14 @@ proptest! {
 
     #[test]
     fn a_transformer_travels(
-        texts in vec("\\PC{0,5}", 8),
+        texts in vec("\\PC{0,5}", 9),
         host_network in any::<bool>(),
     ) {
-        let [kind, prefix, namespace, service, port, host, path, netmask] =
-            <[String; 8]>::try_from(texts).unwrap();
-        let spec = TransformerSpec { kind, prefix, namespace, service, port, host, path, netmask, host_network };
+        let [kind, prefix, namespace, service, port, host, path, netmask, missing_gateway] =
+            <[String; 9]>::try_from(texts).unwrap();
+        let spec = TransformerSpec {
+            kind, prefix, namespace, service, port, host, path, netmask, host_network, missing_gateway,
+        };
         let message = travel(&v1::Transformer::from(&spec));
         prop_assert_eq!(TransformerSpec::from(message), spec);
     }

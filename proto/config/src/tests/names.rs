@@ -76,10 +76,14 @@ fn all_transformer_kinds_load() {
 - {kind: io.l5d.specificHost, host: '::1'}
 - {kind: io.l5d.const, path: /$/inet/a/1}
 - {kind: io.l5d.replace, path: /$/inet/a/1}
+- {kind: io.l5d.k8s.daemonset, namespace: a, port: b, service: c, missingGateway: direct}
+- {kind: io.l5d.k8s.daemonset, namespace: a, port: b, service: c, missingGateway: drop}
 ",
     )
     .expect("loads");
-    assert_eq!(specs.len(), 7);
+    assert_eq!(specs.len(), 9);
+    assert_eq!(specs[7].missing_gateway, "direct");
+    assert_eq!(specs[8].missing_gateway, "", "the default");
     assert_eq!(
         (specs[0].port.as_str(), specs[0].host_network),
         ("4141", true)
@@ -101,10 +105,12 @@ fn wrong_transformers_are_named() {
 - {kind: io.l5d.const, path: a}
 - {kind: io.l5d.k8s.localnode, netmask: 255.0.255.0}
 - {kind: io.l5d.localhost, prefix: /}
+- {kind: io.l5d.k8s.daemonset, namespace: a, port: b, service: c, missingGateway: pass}
 ",
     )
     .expect_err("mistakes");
-    assert_eq!(wrong.len(), 8, "{wrong:#?}");
+    assert_eq!(wrong.len(), 9, "{wrong:#?}");
+    assert_eq!(wrong[8], "missingGateway must be drop or direct");
     assert_eq!(wrong[0], "'port' field is required in transformers[0]");
     assert!(wrong[1].starts_with("unknown transformer kind"));
     assert_eq!(wrong[3], "unknown key `port` in transformers[3]");
