@@ -13,9 +13,9 @@ use super::sources::Clusters;
 use crate::bind::dns::Hosts;
 use crate::bind::namers::{BadRewrite, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
 use crate::bind::{Binder, Namer};
-use crate::config::{self, ApiServer, Config, NamerKind, Storage};
+use crate::config::{self, AddressFamily, ApiServer, Config, NamerKind, Storage};
 use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
-use crate::store::services::{Policy, Services};
+use crate::store::services::{FamilyChoice, Policy, Services};
 use crate::store::{Caller, Cell, DtabStore, Engine, InMemoryStore};
 use crate::stream::{Hub, Limits};
 use crate::transform::{Gateways, Transforms};
@@ -183,10 +183,12 @@ fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
                         port: *port,
                     },
                 };
+                let watch = &namer.watch;
                 let source = K8sSource {
-                    namespaces: namer.watch.namespaces.clone().unwrap_or_default(),
-                    startup_jitter: namer.watch.startup_jitter,
-                    sync_timeout: namer.watch.sync_timeout,
+                    namespaces: watch.namespaces.clone().unwrap_or_default(),
+                    startup_jitter: watch.startup_jitter,
+                    sync_timeout: watch.sync_timeout,
+                    policy: policy(watch),
                     ..K8sSource::new(address)
                 };
                 &mut sources.push_mut((namer.api.clone(), source)).1
@@ -199,6 +201,22 @@ fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
         }
     }
     sources
+}
+
+/// The rules that the configuration chooses.
+fn policy(watch: &config::WatchOptions) -> Policy {
+    Policy {
+        family: match watch.address_family {
+            AddressFamily::Primary => FamilyChoice::Primary,
+            AddressFamily::Ipv4 => FamilyChoice::V4,
+            AddressFamily::Ipv6 => FamilyChoice::V6,
+        },
+        terminating_fallback: watch.terminating_fallback,
+        pod_cidrs: watch.pod_cidr_fallback,
+        zone_hints: watch.zone_hints,
+        traffic_policy: watch.traffic_policy,
+        ..Policy::default()
+    }
 }
 
 /// This process as a caller.

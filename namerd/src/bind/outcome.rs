@@ -145,5 +145,6 @@ impl PartialEq for BaseLeaf {
         self.cluster.id == other.cluster.id
             && self.residual == other.residual
             && self.weight == other.weight
+            && self.cluster.endpoints.audience() == other.cluster.endpoints.audience()
     }
 }

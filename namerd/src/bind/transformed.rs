@@ -11,7 +11,7 @@ use super::binder::Core;
 use super::chain::Chain;
 use super::outcome::{BaseLeaf, Outcome, size};
 use super::{BindError, BindState, BoundCluster, BoundLeaf};
-use crate::store::{Caller, Cell, Cluster, Reads, Recompute};
+use crate::store::{Audience, Caller, Cell, Cluster, Reads, Recompute};
 use crate::transform::{Effect, Transformer};
 
 /// What a cluster with a number is shared by: where it comes from, the list that changed it, the class of callers.
@@ -21,6 +21,8 @@ pub(super) struct ClusterKey {
     origin: ClusterId,
     specs: Arc<[TransformerSpec]>,
     caller: Caller,
+    /// Of the origin: who is in it gets the same (K8S-149).
+    audience: Audience,
 }
 
 /// Feeds a binding's cells from its base.
@@ -122,6 +124,7 @@ pub(super) fn bound_cluster(
         origin: leaf.origin.id.clone(),
         specs: Arc::clone(&chain.specs),
         caller: core.cluster_caller(caller, &leaf.origin, chain),
+        audience: leaf.origin.endpoints.audience(),
     };
     let id = key.id.clone();
     core.clusters.get_or(key, || {

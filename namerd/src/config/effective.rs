@@ -3,7 +3,7 @@
 use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
-use super::{Config, K8sNamer, Namer, NamerKind, Security, Server, Storage};
+use super::{Config, K8sNamer, Namer, NamerKind, Security, Server, Storage, WatchOptions};
 
 pub(super) fn config(config: &Config) -> Value {
     let mut admin = server(&config.admin.server);
@@ -116,14 +116,23 @@ fn k8s(namer: &K8sNamer, map: &mut Map<String, Value>) {
     if let Some(label) = &namer.label_selector {
         map.insert("labelSelector".to_owned(), label.clone().into());
     }
-    if let Some(namespaces) = &namer.watch.namespaces {
-        map.insert("namespaces".to_owned(), namespaces.clone().into());
-    }
-    map.insert(
-        "startupJitter".to_owned(),
-        millis(namer.watch.startup_jitter),
-    );
-    map.insert("syncTimeout".to_owned(), millis(namer.watch.sync_timeout));
+    let watch = watch(&namer.watch).into_iter();
+    let given = watch.filter(|(_, value)| !value.is_null());
+    map.extend(given.map(|(key, value)| (key.to_owned(), value)));
+}
+
+/// Each key of the file and what is in force; null for what is left out.
+pub(super) fn watch(options: &WatchOptions) -> [(&'static str, Value); 8] {
+    [
+        ("namespaces", json!(options.namespaces)),
+        ("addressFamily", options.address_family.name().into()),
+        ("terminatingFallback", options.terminating_fallback.into()),
+        ("podCIDRFallback", options.pod_cidr_fallback.into()),
+        ("zoneHints", options.zone_hints.into()),
+        ("trafficPolicy", options.traffic_policy.into()),
+        ("startupJitter", millis(options.startup_jitter)),
+        ("syncTimeout", millis(options.sync_timeout)),
+    ]
 }
 
 fn transformer(spec: &TransformerSpec) -> Value {
@@ -136,6 +145,7 @@ fn transformer(spec: &TransformerSpec) -> Value {
         ("host", &spec.host),
         ("path", &spec.path),
         ("netmask", &spec.netmask),
+        ("missingGateway", &spec.missing_gateway),
     ];
     for (key, text) in texts {
         if !text.is_empty() {

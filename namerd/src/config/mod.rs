@@ -6,6 +6,7 @@
 
 mod check;
 mod effective;
+mod kubernetes;
 mod namers;
 mod servers;
 mod storage;
@@ -155,15 +156,40 @@ pub enum ApiServer {
     Plain(String, u16),
 }
 
-/// How an API server is watched.
+/// How an API server is watched and what it says is read: keys of the namers `io.l5d.k8s` and `io.l5d.k8s.ns`. Namers of
+/// one API server share one view of it, so they must agree in all of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
-    /// Kubernetes namespaces to watch; `None`: the whole cluster (K8S-81).
+    /// `namespaces`: Services and slices of these Kubernetes namespaces only, each watched on its own (K8S-81); sorted.
+    /// `None`: of the whole cluster.
     pub namespaces: Option<Vec<String>>,
+    /// `addressFamily`: `primary`, `ipv4` or `ipv6` (K8S-65).
+    pub address_family: AddressFamily,
+    /// `terminatingFallback`: where no endpoint is ready, those are used that still answer while they end (K8S-96).
+    pub terminating_fallback: bool,
+    /// `podCIDRFallback`: endpoints without a node name are on the node whose `podCIDRs` have their address (K8S-55).
+    /// Whole Nodes are watched then instead of their metadata (K8S-82).
+    pub pod_cidr_fallback: bool,
+    /// `zoneHints`: what slices hint narrows what callers of a zone or node get (K8S-99).
+    pub zone_hints: bool,
+    /// `trafficPolicy`: `internalTrafficPolicy: Local` of Services holds (K8S-100).
+    pub traffic_policy: bool,
     /// Longest random wait before the first lists (K8S-116).
     pub startup_jitter: Duration,
     /// When a first list that has not come is complained about (K8S-129).
     pub sync_timeout: Duration,
+}
+
+/// Which addresses of dual-stack services are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// Those of the Service's first family.
+    #[default]
+    Primary,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
 }
 
 /// One server that answers names.
@@ -275,8 +301,24 @@ impl Default for WatchOptions {
     fn default() -> Self {
         Self {
             namespaces: None,
+            address_family: AddressFamily::Primary,
+            terminating_fallback: true,
+            pod_cidr_fallback: false,
+            zone_hints: false,
+            traffic_policy: false,
             startup_jitter: Duration::from_secs(2),
             sync_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl AddressFamily {
+    /// As in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            AddressFamily::Primary => "primary",
+            AddressFamily::Ipv4 => "ipv4",
+            AddressFamily::Ipv6 => "ipv6",
         }
     }
 }

@@ -1,12 +1,11 @@
 //! `namers` (control plane 3.4, naming 5.1 and 5.3, Kubernetes 2.1 and 2.2).
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use l5d_config::{Kinds, Section, Spot, transformers};
 use l5d_naming::{Path, TransformerSpec};
 
-use super::{ApiServer, Env, K8sNamer, Namer, NamerKind, WatchOptions, check};
+use super::{Env, Namer, NamerKind, check, kubernetes};
 
 const NAMERS: Kinds = Kinds {
     what: "namer",
@@ -44,7 +43,10 @@ pub(super) fn read(top: &Section<'_>, env: Env<'_>) -> Vec<Namer> {
         .map(|r| (r.namer.prefix.clone(), r.prefix_spot))
         .collect();
     check::prefixes(top.reader(), &prefixes);
-    same_watch_options(top, &read);
+    let k8s = read
+        .iter()
+        .filter_map(|r| Some((&r.namer.prefix, r.namer.kind.k8s()?, r.spot)));
+    kubernetes::one_view_each(top.reader(), &k8s.collect::<Vec<_>>());
     daemonsets_have_an_api(top, &read);
     directories_exist(top, &read);
     read.into_iter().map(|r| r.namer).collect()
@@ -60,10 +62,10 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
         "io.l5d.fs" => NamerKind::Fs(PathBuf::from(
             section.need("rootDir").string().unwrap_or_default(),
         )),
-        "io.l5d.k8s" => NamerKind::K8s(k8s(&section, env)),
+        "io.l5d.k8s" => NamerKind::K8s(kubernetes::read(&section, env)),
         "io.l5d.k8s.ns" => {
             let namespace = own_namespace(&section, env);
-            NamerKind::K8sNs(k8s(&section, env), namespace)
+            NamerKind::K8sNs(kubernetes::read(&section, env), namespace)
         }
         _ => NamerKind::Rewrite {
             pattern: section.need("pattern").string().unwrap_or_default(),
@@ -97,47 +99,6 @@ fn prefix(section: &Section<'_>, kind: &str) -> (Path, Spot) {
     (field.path().unwrap_or_else(default), spot)
 }
 
-fn k8s(section: &Section<'_>, env: Env<'_>) -> K8sNamer {
-    let default = WatchOptions::default();
-    let host = section.key("host").string();
-    let port = section.key("port").integer(1..=65_535);
-    let port = port.and_then(|p| u16::try_from(p).ok());
-    let is_in_pod = env("KUBERNETES_SERVICE_HOST").is_some();
-    let api = match (host, port) {
-        (None, None) if is_in_pod => ApiServer::InCluster,
-        (host, port) => ApiServer::Plain(
-            host.unwrap_or_else(|| "localhost".to_owned()),
-            port.unwrap_or(8001),
-        ),
-    };
-    section.not_yet("podCIDRFallback");
-    let millis = |key, default: Duration| {
-        let ms = section.key(key).integer(0..=600_000);
-        ms.map_or(default, |ms| Duration::from_millis(ms.unsigned_abs()))
-    };
-    K8sNamer {
-        api,
-        label_selector: section.key("labelSelector").string(),
-        watch: WatchOptions {
-            namespaces: namespaces(section),
-            startup_jitter: millis("startupJitter", default.startup_jitter),
-            sync_timeout: millis("syncTimeout", default.sync_timeout),
-        },
-    }
-}
-
-/// The Kubernetes namespaces to watch (K8S-81); an empty list would watch nothing.
-fn namespaces(section: &Section<'_>) -> Option<Vec<String>> {
-    let field = section.key("namespaces");
-    let (spot, name) = (field.spot(), field.name().to_owned());
-    let namespaces = field.strings();
-    if namespaces.as_ref().is_some_and(Vec::is_empty) {
-        let message = format!("{name} must not be empty; leave it out to watch the whole cluster");
-        section.reader().mistake(spot, message, None);
-    }
-    namespaces
-}
-
 /// The namespace that `io.l5d.k8s.ns` is about.
 fn own_namespace(section: &Section<'_>, env: Env<'_>) -> String {
     let field = section.key("envVar");
@@ -160,25 +121,6 @@ fn own_namespace(section: &Section<'_>, env: Env<'_>) -> String {
                 .reader()
                 .mistake(spot, message, Some(help.to_owned()));
             String::new()
-        }
-    }
-}
-
-/// Namers of one API server share its watches, so they must agree on how it is watched.
-fn same_watch_options(top: &Section<'_>, read: &[Read]) {
-    let k8s: Vec<(&K8sNamer, Spot)> = read
-        .iter()
-        .filter_map(|r| r.namer.kind.k8s().map(|k| (k, r.spot)))
-        .collect();
-    for (i, (namer, spot)) in k8s.iter().enumerate() {
-        let other = k8s[..i].iter().find(|(other, _)| other.api == namer.api);
-        if other.is_some_and(|(other, _)| other.watch != namer.watch) {
-            let message = format!(
-                "namers of the same API server ({}) must have the same namespaces, startupJitter and syncTimeout: \
-                 they share its watches",
-                namer.api
-            );
-            top.reader().mistake(*spot, message, None);
         }
     }
 }

@@ -187,8 +187,12 @@ fn later_and_refused_kinds_are_named_never_ignored() {
             "`tls` is not supported yet",
         ),
         (
-            &with("namers: [{kind: io.l5d.k8s, podCIDRFallback: true}]"),
-            "`podCIDRFallback` is not supported yet",
+            &with("namers: [{kind: io.l5d.k8s, endpoints: legacy}]"),
+            "`endpoints: legacy` is not supported and will not be",
+        ),
+        (
+            &with("namers: [{kind: io.l5d.k8s, addressFamily: both}]"),
+            "addressFamily must be primary, ipv4 or ipv6",
         ),
     ];
     for (text, want) in cases {
@@ -246,6 +250,34 @@ fn namers_of_one_api_server_agree_on_its_watches() {
         "namers:\n- {kind: io.l5d.k8s}\n- {kind: io.l5d.k8s, prefix: /p, startupJitter: 1}",
     ));
     assert!(all[0].contains("share its watches"), "{all:?}");
+}
+
+#[test]
+fn k8s_65_k8s_82_k8s_96_k8s_99_k8s_100_k8s_102_what_is_configured_of_the_rules() {
+    let namer = "namers: [{kind: io.l5d.k8s, addressFamily: ipv6, terminatingFallback: false, \
+                 podCIDRFallback: true, zoneHints: true, trafficPolicy: true, endpoints: slices, \
+                 namespaces: [b, a, b], startupJitter: 0, syncTimeout: 5000}]";
+    let config = good(&with(namer));
+    let expected = WatchOptions {
+        namespaces: Some(vec!["a".to_owned(), "b".to_owned()]),
+        address_family: AddressFamily::Ipv6,
+        terminating_fallback: false,
+        pod_cidr_fallback: true,
+        zone_hints: true,
+        traffic_policy: true,
+        startup_jitter: Duration::ZERO,
+        sync_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(config.namers[0].kind.k8s().expect("k8s").watch, expected);
+    let shown = config.effective();
+    assert_eq!(shown["namers"][0]["addressFamily"], "ipv6");
+    assert_eq!(shown["namers"][0]["podCIDRFallback"], true);
+    let all = mistakes(&with(
+        "namers:\n- {kind: io.l5d.k8s, zoneHints: true}\n- {kind: io.l5d.k8s, prefix: /p}",
+    ));
+    let want = "namers /io.l5d.k8s and /p are of the same API server";
+    assert!(all[0].contains(want), "{all:?}");
+    assert!(all[0].contains("zoneHints: true and false"), "{all:?}");
 }
 
 #[test]

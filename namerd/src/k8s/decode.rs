@@ -10,13 +10,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::store::services::{
-    Content, Family, Kind, Labels, Meta, Node, Object, ObjectName, Port, Service, Slice,
+    Cidr, Family, Hints, Kind, Labels, Meta, Node, Object, ObjectName, Port, Service, Slice,
     SliceEndpoint, SlicePort,
 };
 
 /// The label that ties a slice to its Service (K8S-84).
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// What of objects is kept beside what every lookup needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keep {
+    /// Labels with these keys.
+    pub(super) labels: Vec<String>,
+    /// Hints of endpoints (K8S-98).
+    pub(super) hints: bool,
+}
 
 /// What one object came out as.
 #[derive(Debug)]
@@ -134,8 +143,22 @@ struct WireSlicePort {
 struct WireEndpoint {
     addresses: Option<Vec<String>>,
     conditions: Option<WireConditions>,
+    #[serde(default)]
+    hints: Option<WireHints>,
     node_name: Option<String>,
     zone: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireHints {
+    for_zones: Option<Vec<WireHint>>,
+    for_nodes: Option<Vec<WireHint>>,
+}
+
+#[derive(Deserialize)]
+struct WireHint {
+    name: String,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -159,6 +182,21 @@ struct WireServiceSpec {
     kind: Option<String>,
     ports: Option<Vec<WireServicePort>>,
     ip_families: Option<Vec<String>>,
+    internal_traffic_policy: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireNode {
+    metadata: WireMeta,
+    #[serde(default)]
+    spec: Option<WireNodeSpec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireNodeSpec {
+    #[serde(rename = "podCIDRs")]
+    pod_cidrs: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -178,23 +216,19 @@ enum TargetPort {
 }
 
 /// Reads one object. `Err`: not even its name can be read.
-pub(super) fn object(kind: Kind, raw: &str, labels: &[String]) -> Result<Decoded, String> {
+pub(super) fn object(kind: Kind, raw: &str, keep: &Keep) -> Result<Decoded, String> {
     let read = match kind {
         Kind::Slices => parse::<WireSlice>(raw).map(|w| {
-            let content = slice(&w, labels).into();
+            let content = slice(&w, keep).into();
             (w.metadata, content)
         }),
         Kind::Services => parse::<WireService>(raw).map(|w| {
-            let content = service(&w, labels).into();
+            let content = service(&w, &keep.labels).into();
             (w.metadata, content)
         }),
-        Kind::Nodes => parse::<OnlyMeta>(raw).map(|w| {
-            let zone = label(&w.metadata, ZONE).filter(|z| !z.is_empty());
-            let node: Content = Node {
-                zone: zone.map(Into::into),
-            }
-            .into();
-            (w.metadata, node)
+        Kind::Nodes => parse::<WireNode>(raw).map(|w| {
+            let content = node(&w).into();
+            (w.metadata, content)
         }),
     };
     let (meta, content, error) = match read {
@@ -256,7 +290,7 @@ fn lag(meta: &WireMeta) -> Option<Duration> {
     Some(since.unwrap_or_default())
 }
 
-fn slice(wire: &WireSlice, labels: &[String]) -> Slice {
+fn slice(wire: &WireSlice, keep: &Keep) -> Slice {
     let family = match wire.address_type.as_deref() {
         Some("IPv4") => Some(Family::V4),
         Some("IPv6") => Some(Family::V6),
@@ -269,8 +303,10 @@ fn slice(wire: &WireSlice, labels: &[String]) -> Slice {
         service: service.map(Into::into),
         family,
         ports: ports.collect(),
-        endpoints: endpoints.filter_map(|e| endpoint(e, family?)).collect(),
-        labels: wanted_labels(&wire.metadata, labels),
+        endpoints: endpoints
+            .filter_map(|e| endpoint(e, family?, keep))
+            .collect(),
+        labels: wanted_labels(&wire.metadata, &keep.labels),
     }
 }
 
@@ -286,7 +322,7 @@ fn slice_port(wire: &WireSlicePort) -> Option<SlicePort> {
 }
 
 /// K8S-91, K8S-126, and the defaults of 6.3.
-fn endpoint(wire: &WireEndpoint, family: Family) -> Option<SliceEndpoint> {
+fn endpoint(wire: &WireEndpoint, family: Family, keep: &Keep) -> Option<SliceEndpoint> {
     let ip: IpAddr = wire.addresses.as_ref()?.first()?.parse().ok()?;
     if ip.is_ipv4() != (family == Family::V4) {
         return None;
@@ -304,6 +340,7 @@ fn endpoint(wire: &WireEndpoint, family: Family) -> Option<SliceEndpoint> {
         ready,
         serving: conditions.serving.unwrap_or(ready),
         terminating: conditions.terminating.unwrap_or(false),
+        hints: wire.hints.as_ref().filter(|_| keep.hints).map(hints),
     })
 }
 
@@ -334,7 +371,30 @@ fn service(wire: &WireService, labels: &[String]) -> Service {
         external_name: spec.kind.as_deref() == Some("ExternalName"),
         ports: ports.collect(),
         family,
+        local: spec.internal_traffic_policy.as_deref() == Some("Local"),
         labels: wanted_labels(&wire.metadata, labels),
+    }
+}
+
+fn hints(wire: &WireHints) -> Arc<Hints> {
+    let names = |hints: &Option<Vec<WireHint>>| {
+        let names = hints.iter().flatten().map(|h| h.name.as_str().into());
+        names.collect()
+    };
+    Arc::new(Hints {
+        zones: names(&wire.for_zones),
+        nodes: names(&wire.for_nodes),
+    })
+}
+
+fn node(wire: &WireNode) -> Node {
+    let zone = label(&wire.metadata, ZONE).filter(|z| !z.is_empty());
+    let spec = wire.spec.as_ref();
+    let cidrs = spec.and_then(|s| s.pod_cidrs.as_ref()).into_iter();
+    let read = |cidr: &String| cidr.parse::<Cidr>().ok();
+    Node {
+        zone: zone.map(Into::into),
+        pod_cidrs: cidrs.flatten().filter_map(read).collect(),
     }
 }
 
@@ -397,9 +457,14 @@ impl Bookmark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::services::Content;
 
     fn read_slice(raw: &str) -> Slice {
-        let decoded = object(Kind::Slices, raw, &["app".to_owned()]).expect("has a name");
+        let app = Keep {
+            labels: vec!["app".to_owned()],
+            hints: true,
+        };
+        let decoded = object(Kind::Slices, raw, &app).expect("has a name");
         match decoded.object.content {
             Some(Content::Slice(slice)) => Arc::unwrap_or_clone(slice),
             other => panic!("{other:?}: {:?}", decoded.error),
@@ -460,7 +525,7 @@ mod tests {
         let raw = r#"{"metadata":{"name":"w","namespace":"d","resourceVersion":"9"},"spec":{"type":"ClusterIP",
             "ipFamilies":["IPv6","IPv4"],"ports":[{"port":80,"targetPort":"http"},
             {"name":"n","port":81,"targetPort":8081,"protocol":"TCP"},{"port":53,"protocol":"UDP","targetPort":53},{"port":82}]}}"#;
-        let decoded = object(Kind::Services, raw, &[]).expect("has a name");
+        let decoded = object(Kind::Services, raw, &Keep::default()).expect("has a name");
         let Some(Content::Service(service)) = decoded.object.content else {
             panic!("{:?}", decoded.error);
         };
@@ -479,11 +544,11 @@ mod tests {
     #[test]
     fn k8s_125_a_bad_object_keeps_its_name_and_version() {
         let raw = r#"{"metadata":{"name":"a","namespace":"b","uid":"u","resourceVersion":"12"},"endpoints":5}"#;
-        let decoded = object(Kind::Slices, raw, &[]).expect("has a name");
+        let decoded = object(Kind::Slices, raw, &Keep::default()).expect("has a name");
         assert!(decoded.error.is_some() && decoded.object.content.is_none());
         assert_eq!((decoded.object.meta.rv, decoded.rv.as_str()), (12, "12"));
-        assert!(object(Kind::Slices, r#"{"metadata":[]}"#, &[]).is_err());
-        assert!(object(Kind::Slices, "5", &[]).is_err());
+        assert!(object(Kind::Slices, r#"{"metadata":[]}"#, &Keep::default()).is_err());
+        assert!(object(Kind::Slices, "5", &Keep::default()).is_err());
     }
 
     #[test]
@@ -504,16 +569,54 @@ mod tests {
     #[test]
     fn k8s_98_a_nodes_zone() {
         let raw = r#"{"metadata":{"name":"n1","labels":{"topology.kubernetes.io/zone":"a"}},"status":{"images":[1]}}"#;
-        let decoded = object(Kind::Nodes, raw, &[]).expect("has a name");
-        let zone = Some("a".into());
-        assert_eq!(decoded.object.content, Some(Node { zone }.into()));
+        let decoded = object(Kind::Nodes, raw, &Keep::default()).expect("has a name");
+        let node = Node {
+            zone: Some("a".into()),
+            ..Node::default()
+        };
+        assert_eq!(decoded.object.content, Some(node.into()));
+    }
+
+    #[test]
+    fn k8s_82_pod_networks_of_a_whole_node() {
+        let raw = r#"{"metadata":{"name":"n1"},"spec":{"podCIDRs":["10.1.0.0/24","nonsense","fd00::/64"]}}"#;
+        let decoded = object(Kind::Nodes, raw, &Keep::default()).expect("has a name");
+        let networks = ["10.1.0.0/24", "fd00::/64"].map(|c| c.parse().expect("a network"));
+        let node = Node {
+            zone: None,
+            pod_cidrs: networks.into(),
+        };
+        assert_eq!(decoded.object.content, Some(node.into()));
+    }
+
+    #[test]
+    fn k8s_98_hints_and_k8s_100_policies() {
+        let raw = r#"{"metadata":{"name":"a","namespace":"b"},"addressType":"IPv4","endpoints":[
+            {"addresses":["10.0.0.1"],"hints":{"forZones":[{"name":"a"},{"name":"b"}],"forNodes":[{"name":"n1"}]}},
+            {"addresses":["10.0.0.2"],"hints":{"forZones":null}},{"addresses":["10.0.0.3"],"hints":null}]}"#;
+        let hints = |e: &SliceEndpoint| {
+            let hints = e.hints.as_ref()?;
+            Some((hints.zones.join(" "), hints.nodes.join(" ")))
+        };
+        let seen: Vec<_> = read_slice(raw).endpoints.iter().map(hints).collect();
+        let one = (String::from("a b"), String::from("n1"));
+        assert_eq!(seen, [Some(one), Some(Default::default()), None]);
+        let without = object(Kind::Slices, raw, &Keep::default()).expect("has a name");
+        let Some(Content::Slice(slice)) = without.object.content else {
+            panic!("{:?}", without.error);
+        };
+        assert!(slice.endpoints.iter().all(|e| e.hints.is_none()));
+        let raw =
+            r#"{"metadata":{"name":"w","namespace":"d"},"spec":{"internalTrafficPolicy":"Local"}}"#;
+        let decoded = object(Kind::Services, raw, &Keep::default()).expect("has a name");
+        assert!(matches!(decoded.object.content, Some(Content::Service(s)) if s.local));
     }
 
     #[test]
     fn k8s_128_lag_is_never_negative() {
         let raw = r#"{"metadata":{"name":"a","namespace":"b",
             "annotations":{"endpoints.kubernetes.io/last-change-trigger-time":"2999-01-01T00:00:00Z"}}}"#;
-        let decoded = object(Kind::Slices, raw, &[]).expect("has a name");
+        let decoded = object(Kind::Slices, raw, &Keep::default()).expect("has a name");
         assert_eq!(decoded.lag, Some(Duration::ZERO));
     }
 }

@@ -14,7 +14,8 @@ pub(super) struct Target {
 // === impl Target ===
 
 impl Target {
-    pub(super) fn of(kind: Kind, namespace: Option<&str>) -> Self {
+    /// `whole_nodes`: Nodes with all they say instead of their metadata (K8S-82).
+    pub(super) fn of(kind: Kind, namespace: Option<&str>, whole_nodes: bool) -> Self {
         const JSON: &str = "application/json";
         let (group, resource) = match kind {
             Kind::Slices => ("/apis/discovery.k8s.io/v1", "endpointslices"),
@@ -26,11 +27,11 @@ impl Target {
             None => format!("{group}/{resource}"),
         };
         let (accept_list, accept_watch) = match kind {
-            Kind::Slices | Kind::Services => (JSON, JSON),
-            Kind::Nodes => (
+            Kind::Nodes if !whole_nodes => (
                 "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json",
                 "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json",
             ),
+            _ => (JSON, JSON),
         };
         Self {
             path,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::K8sSource;
-use super::decode::{self, Bookmark, Decoded, Event};
+use super::decode::{self, Bookmark, Decoded, Event, Keep};
 use super::failure::Failure;
 use super::lines::{Lines, read_all};
 use super::list::{Snapshot, parse};
@@ -35,6 +35,7 @@ pub(super) struct ApiWatch {
     pub(super) transport: Arc<dyn Transport>,
     services: Services,
     source: Arc<K8sSource>,
+    keep: Keep,
     random: fastrand::Rng,
     backoff: Backoff,
     bucket: Bucket,
@@ -65,10 +66,14 @@ impl ApiWatch {
         let now = Instant::now();
         Self {
             kind,
-            target: Target::of(kind, namespace.as_deref()),
+            target: Target::of(kind, namespace.as_deref(), source.policy.pod_cidrs),
             namespace,
             transport,
             services,
+            keep: Keep {
+                labels: source.label_keys.clone(),
+                hints: source.policy.zone_hints,
+            },
             source,
             random,
             backoff: Backoff::default(),
@@ -272,7 +277,7 @@ impl ApiWatch {
 
     /// Reads one object; what is wrong with it is counted and told here.
     pub(super) fn decode(&mut self, raw: &str) -> Option<Decoded> {
-        match decode::object(self.kind, raw, &self.source.label_keys) {
+        match decode::object(self.kind, raw, &self.keep) {
             Ok(decoded) => {
                 if let Some(error) = &decoded.error {
                     self.bad(&format!("{}: {error}", decoded.object.meta.name));

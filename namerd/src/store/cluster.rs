@@ -19,6 +19,15 @@ pub struct Caller {
     pub addresses: Arc<[IpAddr]>,
 }
 
+/// The callers that get one and the same answer of a cluster that tells callers apart (K8S-101); by default everyone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Audience {
+    /// Those in this zone.
+    pub zone: Option<Arc<str>>,
+    /// Those on this node.
+    pub node: Option<Arc<str>>,
+}
+
 /// Views of one cluster's endpoints. Which endpoints are usable depends on the scope (K8S-95); sources that know no
 /// readiness give the same for all.
 pub trait Endpoints: Send + Sync {
@@ -36,6 +45,11 @@ pub trait Endpoints: Send + Sync {
     fn on_node(&self, node: &str) -> Option<Arc<Cell<Replicas>>> {
         let _ = node;
         None
+    }
+
+    /// Whom [`Endpoints::whole`] is for.
+    fn audience(&self) -> Audience {
+        Audience::default()
     }
 }
 

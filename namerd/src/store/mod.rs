@@ -9,6 +9,6 @@ mod engine;
 pub mod services;
 
 pub use cell::{Cell, Dep, Listener, Subscription, Version};
-pub use cluster::{Caller, Cluster, Endpoints};
+pub use cluster::{Audience, Caller, Cluster, Endpoints};
 pub use dtab::{DtabStore, DtabToken, InMemoryStore, NamespaceState, StoreError, VersionedDtab};
 pub use engine::{Engine, Handle, Reads, Recompute};

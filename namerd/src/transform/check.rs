@@ -58,6 +58,17 @@ pub(super) fn port_number(spec: &TransformerSpec) -> Result<u16, String> {
     }
 }
 
+/// Whether endpoints without a gateway are reached directly instead of dropped.
+pub(super) fn missing_gateway(spec: &TransformerSpec) -> Result<bool, String> {
+    match spec.missing_gateway.as_str() {
+        "" | "drop" => Ok(false),
+        "direct" => Ok(true),
+        other => Err(format!(
+            "missingGateway must be drop or direct, not {other}"
+        )),
+    }
+}
+
 pub(super) fn host(spec: &TransformerSpec) -> Result<IpAddr, String> {
     let text = required("host", &spec.host)?;
     text.parse()

@@ -15,14 +15,17 @@ use super::derive::{derived, like, summed};
 use super::gateways::{
     GatewayIndex, GatewayIndexes, GatewayKey, GatewayState, Group, MissingGateways,
 };
+use super::locate::{Located, Locator};
 use super::{CallerClass, LeafTransformer};
-use crate::store::{Caller, Cell, Cluster, Endpoints};
+use crate::store::{Audience, Caller, Cell, Cluster, Endpoints};
 
 pub(super) struct Daemonset {
     prefix: Path,
     key: GatewayKey,
     indexes: Arc<GatewayIndexes>,
     missing: Arc<MissingGateways>,
+    /// Endpoints without a gateway stay as they are.
+    direct: bool,
 }
 
 /// The namespace, port and service, as configured (K8S-52).
@@ -55,6 +58,7 @@ impl Daemonset {
             key,
             indexes: Arc::clone(indexes),
             missing,
+            direct: check::missing_gateway(spec)?,
         })
     }
 }
@@ -74,6 +78,7 @@ impl LeafTransformer for Daemonset {
             key: self.key.clone(),
             indexes: Arc::clone(&self.indexes),
             missing: Arc::clone(&self.missing),
+            direct: self.direct,
             whole: Mutex::default(),
         };
         Cluster {
@@ -89,6 +94,7 @@ struct Collapsed {
     key: GatewayKey,
     indexes: Arc<GatewayIndexes>,
     missing: Arc<MissingGateways>,
+    direct: bool,
     whole: Mutex<Weak<Cell<Replicas>>>,
 }
 
@@ -99,7 +105,9 @@ impl Endpoints for Collapsed {
             return cell;
         }
         let (base, gateways) = (self.base.whole(), self.indexes.index(&self.key));
+        let locator = Locator::new(Some(&*self.indexes.source()));
         let counted = Counted::new(Arc::clone(&self.missing));
+        let direct = self.direct;
         let cell = derived(self.indexes.engine(), Replicas::Pending, move |reads| {
             let before = reads.read(&base);
             let Replicas::Bound(set) = &before.1 else {
@@ -109,28 +117,47 @@ impl Endpoints for Collapsed {
                 GatewayState::Pending => Replicas::Pending,
                 GatewayState::Missing => Replicas::Neg,
                 GatewayState::Failed(why) => Replicas::Failed(Arc::clone(why)),
-                GatewayState::Known(index) => collapse(set, index, &counted),
+                GatewayState::Known(index) => {
+                    let located = locator.locate(set, reads);
+                    let (collapsed, without) = collapse(set, index, &located, direct);
+                    counted.update(&without);
+                    collapsed
+                }
             }
         });
         *whole = Arc::downgrade(&cell);
         cell
     }
+
+    fn audience(&self) -> Audience {
+        self.base.audience()
+    }
 }
 
-/// K8S-70: each node's weight is the sum of its endpoints', split between its gateways. Endpoints without a gateway count
-/// nowhere (K8S-71); a set that loses all of them is `Neg` (K8S-51).
-fn collapse(set: &EndpointSet, index: &GatewayIndex, counted: &Counted) -> Replicas {
+/// K8S-70: each node's weight is the sum of its endpoints', split between its gateways. Endpoints without a gateway stay
+/// (`direct`) or count nowhere (K8S-71); a set that loses all of them is `Neg` (K8S-51). Also gives how many have none.
+fn collapse(
+    set: &EndpointSet,
+    index: &GatewayIndex,
+    located: &Located,
+    direct: bool,
+) -> (Replicas, Without) {
     let mut weights: BTreeMap<Group, u64> = BTreeMap::new();
-    let mut without: HashMap<Arc<str>, u64> = HashMap::default();
+    let mut without = Without::default();
+    let mut stay = Vec::new();
     for endpoint in set.endpoints() {
-        match index.group(endpoint) {
-            Some(group) => *weights.entry(group).or_default() += u64::from(endpoint.weight.0),
-            None => *without.entry(node_name(endpoint)).or_default() += 1,
-        }
+        let node = located.node(endpoint);
+        let Some(group) = index.group(endpoint, node) else {
+            *without
+                .entry(node.cloned().unwrap_or_default())
+                .or_default() += 1;
+            stay.extend(direct.then(|| endpoint.clone()));
+            continue;
+        };
+        *weights.entry(group).or_default() += u64::from(endpoint.weight.0);
     }
-    counted.update(&without);
-    if weights.is_empty() {
-        return Replicas::Neg;
+    if weights.is_empty() && stay.is_empty() {
+        return (Replicas::Neg, without);
     }
     let gateways = weights.iter().flat_map(|(group, weight)| {
         let gateways = index.gateways(group);
@@ -140,9 +167,10 @@ fn collapse(set: &EndpointSet, index: &GatewayIndex, counted: &Counted) -> Repli
             ..gateway.clone()
         })
     });
-    let collapsed = summed(gateways);
+    let collapsed = summed(gateways.chain(stay));
     let at = set.at().max(index.at);
-    Replicas::Bound(Arc::new(like(set, collapsed).with_at(at)))
+    let bound = Replicas::Bound(Arc::new(like(set, collapsed).with_at(at)));
+    (bound, without)
 }
 
 /// `weight / parts`, half up; never 0 unless the weight is, and cut at the largest (resolver API 1).
@@ -152,9 +180,8 @@ fn share(weight: u64, parts: u64) -> EndpointWeight {
     EndpointWeight(u32::try_from(rounded.max(least)).unwrap_or(u32::MAX))
 }
 
-fn node_name(endpoint: &Endpoint) -> Arc<str> {
-    endpoint.node.clone().unwrap_or_default()
-}
+/// Endpoints without a gateway, by node; empty where that is unknown.
+type Without = HashMap<Arc<str>, u64>;
 
 /// Counts a node when it begins to have no gateway, not at every computation.
 struct Counted {
@@ -170,7 +197,7 @@ impl Counted {
         }
     }
 
-    fn update(&self, without: &HashMap<Arc<str>, u64>) {
+    fn update(&self, without: &Without) {
         let mut nodes = self.nodes.lock();
         for (node, endpoints) in without {
             if !nodes.contains(node) {

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use l5d_naming::{Endpoint, EndpointSet, Replicas};
 use parking_lot::Mutex;
 
-use crate::store::{Cell, Endpoints, Engine, Reads, Recompute};
+use crate::store::{Audience, Cell, Endpoints, Engine, Reads, Recompute};
 
 /// A cell whose value is `compute`'s, as long as someone holds it.
 pub(super) fn derived<T: PartialEq + Send + Sync + 'static>(
@@ -91,6 +91,10 @@ impl Endpoints for Mapped {
         let mut views = self.views.lock();
         views.on_node.retain(|_, cell| cell.strong_count() > 0);
         Some(self.view(views.on_node.entry(node.into()).or_default(), || base))
+    }
+
+    fn audience(&self) -> Audience {
+        self.base.audience()
     }
 }
 

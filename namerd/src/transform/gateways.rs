@@ -32,9 +32,10 @@ pub(super) struct GatewayKey {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum GatewayState {
     Pending,
-    /// No usable one anywhere.
+    /// Their Service or its port does not exist.
     Missing,
     Failed(Arc<str>),
+    /// Perhaps none that is usable.
     Known(Arc<GatewayIndex>),
 }
 
@@ -62,7 +63,7 @@ pub(super) struct GatewayIndexes {
     cells: Mutex<HashMap<GatewayKey, Weak<Cell<GatewayState>>>>,
 }
 
-/// How often endpoints were dropped because their node had no gateway, by node (empty: no node name known).
+/// How often endpoints had no gateway on their node, by node (empty: no node name known).
 #[derive(Default)]
 pub struct MissingGateways {
     by_node: Mutex<BTreeMap<Arc<str>, u64>>,
@@ -107,7 +108,7 @@ impl GatewayIndexes {
         let was_missing = AtomicBool::new(false);
         derived(&self.engine, GatewayState::Pending, move |reads| {
             let state = GatewayState::of(&reads.read(&gateways).1, &key);
-            let is_missing = state == GatewayState::Missing;
+            let is_missing = state.is_missing();
             if is_missing && !was_missing.swap(is_missing, Ordering::Relaxed) {
                 tracing::error!(
                     namespace = %key.namespace, port = %key.port, service = %key.service,
@@ -127,10 +128,16 @@ impl GatewayState {
         match replicas {
             Replicas::Pending => GatewayState::Pending,
             Replicas::Failed(why) => GatewayState::Failed(Arc::clone(why)),
-            Replicas::Bound(set) if !set.is_empty() => {
-                GatewayState::Known(Arc::new(GatewayIndex::new(set, key)))
-            }
-            Replicas::Bound(_) | Replicas::Neg => GatewayState::Missing,
+            Replicas::Bound(set) => GatewayState::Known(Arc::new(GatewayIndex::new(set, key))),
+            Replicas::Neg => GatewayState::Missing,
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        match self {
+            GatewayState::Pending | GatewayState::Failed(_) => false,
+            GatewayState::Missing => true,
+            GatewayState::Known(index) => index.is_empty(),
         }
     }
 }
@@ -158,9 +165,14 @@ impl GatewayIndex {
         index
     }
 
-    /// K8S-55: by node name if the endpoint has one and any gateway has one, else by subnet.
-    pub(super) fn group(&self, endpoint: &Endpoint) -> Option<Group> {
-        match &endpoint.node {
+    /// No gateway is usable at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_node.is_empty() && self.by_subnet.is_empty()
+    }
+
+    /// K8S-55: by the endpoint's node if that is known and any gateway's is, else by subnet.
+    pub(super) fn group(&self, endpoint: &Endpoint, node: Option<&Arc<str>>) -> Option<Group> {
+        match node {
             Some(node) if !self.by_node.is_empty() => {
                 let known = self.by_node.contains_key(node);
                 known.then(|| Group::Node(Arc::clone(node)))

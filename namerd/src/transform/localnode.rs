@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 use l5d_naming::{ClusterId, Endpoint, Path, Replicas};
 use parking_lot::Mutex;
 
-use super::derive::{derived, filtered, mapped};
+use super::derive::{derived, filtered};
 use super::filter::failed;
+use super::locate::Locator;
 use super::subnet::Netmask;
 use super::{CallerClass, Gateways, LeafTransformer, check};
 use crate::store::{Caller, Cell, Cluster, Endpoints, Engine, Reads};
@@ -58,6 +59,7 @@ impl LeafTransformer for Localnode {
                 place: Place {
                     caller: caller.clone(),
                     learned,
+                    locator: Locator::new(self.gateways.as_deref()),
                     netmask: (!self.host_network).then_some(self.netmask),
                 },
                 base: Arc::clone(&cluster.endpoints),
@@ -95,6 +97,8 @@ struct Place {
     caller: Caller,
     /// Its node as learned from an endpoint with its address, if it did not say (K8S-60).
     learned: Option<Arc<Cell<Option<Arc<str>>>>>,
+    /// Where endpoints without a node name are.
+    locator: Locator,
     /// `None` with `hostNetwork`: no subnet rule.
     netmask: Option<Netmask>,
 }
@@ -125,9 +129,13 @@ impl Place {
         // Judged for this node alone where the source can (K8S-63).
         let indexed = node.as_deref().and_then(|node| base.on_node(node));
         let cell = indexed.unwrap_or_else(|| base.whole());
-        mapped(&reads.read(&cell).1, |set| {
-            filtered(set, |e| self.is_here(e, node.as_deref()))
-        })
+        let here = reads.read(&cell);
+        let Replicas::Bound(set) = &here.1 else {
+            return here.1.clone();
+        };
+        let located = self.locator.locate(set, reads);
+        let is_here = |e: &Endpoint| self.is_here(e, located.node(e), node.as_deref());
+        filtered(set, is_here)
     }
 
     fn node(&self, reads: &mut Reads) -> Option<Arc<str>> {
@@ -135,9 +143,9 @@ impl Place {
         told.or_else(|| reads.read(self.learned.as_ref()?).1.clone())
     }
 
-    /// K8S-61: by node name where both are known, else by subnet.
-    fn is_here(&self, endpoint: &Endpoint, node: Option<&str>) -> bool {
-        if let (Some(of_endpoint), Some(node)) = (&endpoint.node, node) {
+    /// K8S-61: by node where both are known, else by subnet.
+    fn is_here(&self, endpoint: &Endpoint, of: Option<&Arc<str>>, node: Option<&str>) -> bool {
+        if let (Some(of_endpoint), Some(node)) = (of, node) {
             return **of_endpoint == *node;
         }
         match (self.netmask, self.caller.pod_ip) {

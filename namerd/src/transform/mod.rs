@@ -11,6 +11,7 @@ mod derive;
 mod filter;
 mod gateways;
 mod localnode;
+mod locate;
 mod port;
 mod subnet;
 
@@ -25,7 +26,7 @@ use l5d_naming::{Path, TransformerSpec};
 
 use self::gateways::GatewayIndexes;
 pub use self::gateways::MissingGateways;
-use crate::store::services::{PortRef, Services};
+use crate::store::services::{PodCidrs, PortRef, Services};
 use crate::store::{Caller, Cell, Cluster, Endpoints, Engine};
 
 /// Where the pods of a DaemonSet's Service are found: gateways of the daemonset transformer.
@@ -38,6 +39,11 @@ pub trait Gateways: Send + Sync {
     /// source cannot tell.
     fn node_of(&self, ip: IpAddr) -> Option<Arc<Cell<Option<Arc<str>>>>> {
         let _ = ip;
+        None
+    }
+
+    /// Whose pods have which addresses, if that is to be looked at for endpoints without a node name (K8S-55).
+    fn pod_cidrs(&self) -> Option<Arc<Cell<Arc<PodCidrs>>>> {
         None
     }
 }
@@ -205,6 +211,10 @@ impl Gateways for Services {
 
     fn node_of(&self, ip: IpAddr) -> Option<Arc<Cell<Option<Arc<str>>>>> {
         Some(Services::node_of(self, ip))
+    }
+
+    fn pod_cidrs(&self) -> Option<Arc<Cell<Arc<PodCidrs>>>> {
+        Services::pod_cidrs(self)
     }
 }
 

@@ -6,7 +6,7 @@ use l5d_naming::{ClusterId, Elem, Endpoint, EndpointSet, EndpointWeight, Replica
 
 use super::*;
 use crate::store::services::{
-    Content, Family, Kind, Meta, Object, ObjectName, Policy, Slice, SliceEndpoint, SlicePort,
+    Content, Family, Kind, Meta, Node, Object, ObjectName, Policy, Slice, SliceEndpoint, SlicePort,
 };
 use tokio::time::Instant;
 
@@ -33,6 +33,7 @@ fn read(text: &str) -> (SliceEndpoint, u16) {
         ready: rest == text,
         serving: !text.ends_with('!'),
         terminating: text.ends_with('~'),
+        hints: None,
     };
     (endpoint, addr.port())
 }
@@ -91,7 +92,11 @@ impl World {
     }
 
     fn unsynced() -> Self {
-        let (engine, services) = (Engine::new(), Services::new(Policy::default()));
+        Self::under(Policy::default())
+    }
+
+    fn under(policy: Policy) -> Self {
+        let (engine, services) = (Engine::new(), Services::new(policy));
         let gateways: Arc<dyn Gateways> = Arc::new(services.clone());
         Self {
             transforms: Transforms::new(engine.clone(), Some(gateways)),
@@ -99,6 +104,34 @@ impl World {
             services,
             rv: std::cell::Cell::new(1),
         }
+    }
+
+    /// Pods of `n1` and `n2` have addresses in 10.1/16 and 10.2/16, as their Nodes say.
+    fn with_networks(gateways: &str, endpoints: &str) -> Self {
+        let world = Self::under(Policy {
+            pod_cidrs: true,
+            ..Policy::default()
+        });
+        let nodes = [("n1", "10.1.0.0/16"), ("n2", "10.2.0.0/16")];
+        let nodes = nodes.map(|(name, network)| Object {
+            meta: Meta {
+                kind: Kind::Nodes,
+                name: ObjectName::new("", name),
+                uid: "u".into(),
+                rv: 1,
+            },
+            content: Some(Content::from(Node {
+                zone: None,
+                pod_cidrs: [network.parse().expect("a network")].into(),
+            })),
+        });
+        world.services.replace(Kind::Nodes, nodes.into(), false);
+        for kind in [Kind::Slices, Kind::Services] {
+            world.services.replace(kind, Vec::new(), false);
+        }
+        world.gateways(gateways);
+        world.endpoints(endpoints);
+        world
     }
 
     fn with(gateways: &str, endpoints: &str) -> Self {
@@ -334,6 +367,61 @@ mod outgoing {
     }
 
     #[test]
+    fn k8s_55_rule_2_an_endpoint_without_a_node_name_is_where_its_address_is() {
+        let world = World::with_networks(
+            "10.1.9.9:4141@n1 10.9.9.9:4141@n3",
+            "10.1.0.1:80 10.2.0.1:80 10.9.9.1:80",
+        );
+        // n1 by its network; n2 has no gateway; 10.9.9.1 is in no network, so the subnet counts.
+        assert_eq!(show(&world.outgoing(false)), "10.1.9.9:4141 10.9.9.9:4141");
+        assert_eq!(show(&world.outgoing(true)), "10.1.9.9:4141");
+        // Without the setting, by subnet alone.
+        let world = World::with("10.1.9.9:4141@n1", "10.1.0.1:80 10.1.9.1:80");
+        assert_eq!(show(&world.outgoing(false)), "10.1.9.9:4141");
+        assert_eq!(show(&world.outgoing(true)), "neg");
+    }
+
+    /// 4.1: what has no gateway on its node keeps its own address, the rest its gateway.
+    #[test]
+    fn k8s_4_1_missing_gateways_may_be_passed_by() {
+        let direct = TransformerSpec {
+            missing_gateway: "direct".to_owned(),
+            ..daemonset(true)
+        };
+        let world = World::with(
+            "10.1.9.9:4141@n1",
+            "10.1.0.1:80@n1 10.1.0.2:80@n1 10.2.0.1:80@n2 10.3.0.1:80",
+        );
+        let out = world.apply(&direct, &world.base(), &Caller::default());
+        let out = out.endpoints.whole();
+        assert_eq!(show(&out), "10.1.9.9:4141*2 10.2.0.1:80 10.3.0.1:80");
+        let missing = world.transforms.missing_gateways().by_node();
+        assert_eq!(
+            missing,
+            [("".into(), 1), ("n2".into(), 1)],
+            "counted all the same"
+        );
+        // A gateway Service without a usable pod leaves everything without one; without the Service, it is negative.
+        world.gateways("10.1.9.9:4141@n1!");
+        assert_eq!(
+            show(&out),
+            "10.1.0.1:80 10.1.0.2:80 10.2.0.1:80 10.3.0.1:80"
+        );
+        assert_eq!(show(&world.outgoing(true)), "neg");
+        world.endpoints("");
+        assert_eq!(show(&out), "neg", "K8S-51");
+        let wrong = TransformerSpec {
+            missing_gateway: "maybe".to_owned(),
+            ..daemonset(true)
+        };
+        let error = world.transforms.build(&wrong).expect_err("wrong");
+        assert!(
+            error.contains("missingGateway must be drop or direct"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn k8s_4_1_pending_gateways_are_never_neg_or_direct() {
         let world = World::unsynced();
         assert_eq!(show(&world.outgoing(false)), "pending");
@@ -476,6 +564,17 @@ mod incoming {
         assert_eq!(show(&world.local(false, &moved)), "10.0.1.3:80 10.0.2.1:80");
         let elsewhere = caller(Some("n9"), Some("10.0.7.1"));
         assert_eq!(show(&world.local(false, &elsewhere)), "neg", "K8S-62");
+    }
+
+    #[test]
+    fn k8s_61_an_endpoint_without_a_node_name_is_where_its_address_is() {
+        let world = World::with_networks("", "10.1.0.1:80 10.2.0.1:80 10.2.0.2:80@n1 10.9.0.1:80");
+        let n1 = caller(Some("n1"), Some("10.9.0.7"));
+        assert_eq!(
+            show(&world.local(false, &n1)),
+            "10.1.0.1:80 10.2.0.2:80 10.9.0.1:80"
+        );
+        assert_eq!(show(&world.local(true, &n1)), "10.1.0.1:80 10.2.0.2:80");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{path_of, under_hash};
 use crate::bind::{Answer, Namer};
 use crate::store::services::{Existence, NamedPort, PortRef, Services};
 use crate::store::{Caller, Cell, Cluster, Engine, Reads, Recompute};
+use crate::transform::CallerClass;
 
 /// Both namers: they differ in where the namespace comes from.
 pub struct K8sNamer {
@@ -77,7 +78,7 @@ impl Namer for K8sNamer {
         self.kind
     }
 
-    fn look_up(&self, rest: &Path, _caller: &Caller, reads: &mut Reads) -> Answer {
+    fn look_up(&self, rest: &Path, caller: &Caller, reads: &mut Reads) -> Answer {
         let used = self.segments();
         if rest.len() < used {
             return Answer::neg();
@@ -102,10 +103,17 @@ impl Namer for K8sNamer {
                     .concat(&path_of(folded.iter().map(String::as_str)));
                 let cluster = Cluster {
                     id: ClusterId(id),
-                    endpoints: found,
+                    endpoints: found.seen_from(caller.node.as_ref(), reads),
                 };
                 Answer::bound(cluster, rest.skip(used))
             }
+        }
+    }
+
+    fn classes(&self) -> &[CallerClass] {
+        match self.services.tells_callers_apart() {
+            true => &[CallerClass::Node],
+            false => &[],
         }
     }
 

@@ -26,9 +26,11 @@ pub struct TransformedNamer {
 impl TransformedNamer {
     /// `inner` with these transformers, in order.
     pub fn new(inner: Arc<dyn Namer>, transformers: Vec<Transformer>, system: Arc<System>) -> Self {
+        let mut classes = classes(&transformers);
+        classes.extend(inner.classes());
         Self {
             inner,
-            classes: classes(&transformers),
+            classes,
             transformers,
             interpreter: Interpreter {
                 namers: Arc::new([]),

@@ -5,15 +5,16 @@ use tokio::time::Instant;
 use super::*;
 use crate::bind::namers::K8sNamer;
 use crate::store::services::{
-    Content, Family, Kind, Meta, Object, ObjectName, Policy, Port, Service, Services, Slice,
-    SliceEndpoint, SlicePort,
+    Content, Family, Hints, Kind, Meta, Node, Object, ObjectName, Policy, Port, Service, Services,
+    Slice, SliceEndpoint, SlicePort,
 };
 
 fn object(kind: Kind, name: &str, rv: u64, content: Content) -> Object {
+    let namespace = if kind == Kind::Nodes { "" } else { "default" };
     Object {
         meta: Meta {
             kind,
-            name: ObjectName::new("default", name),
+            name: ObjectName::new(namespace, name),
             uid: "u".into(),
             rv,
         },
@@ -49,6 +50,7 @@ fn slice(name: &str, rv: u64, ips: &[&str]) -> Object {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
     });
     let slice = Slice {
         service: Some(name.into()),
@@ -65,7 +67,11 @@ fn slice(name: &str, rv: u64, ips: &[&str]) -> Object {
 }
 
 fn cluster() -> (World, Services) {
-    let services = Services::new(Policy::default());
+    cluster_with(Policy::default())
+}
+
+fn cluster_with(policy: Policy) -> (World, Services) {
+    let services = Services::new(policy);
     let model = services.clone();
     let world = World::with(&[], |parts| {
         let engine = &parts.engine;
@@ -195,6 +201,70 @@ fn k8s_1_scaling_evaluates_nothing() {
     }
     assert_eq!(world.binder.evaluations(), evaluations);
     assert!(endpoints(&binding).contains("10.1.1.19:8080"));
+}
+
+/// K8S-101, K8S-149: callers of one zone get one cluster with one number, those of another zone another, live.
+#[test]
+fn k8s_149_callers_of_one_zone_share_a_cluster() {
+    let (world, services) = cluster_with(Policy {
+        zone_hints: true,
+        ..Policy::default()
+    });
+    sync(&world, &services);
+    let rv = std::cell::Cell::new(100);
+    let put = |kind, name, content| {
+        rv.set(rv.get() + 1);
+        services.apply(object(kind, name, rv.get(), content), Instant::now());
+        world.engine.settle();
+    };
+    let node = |name, zone: &str| {
+        let node = Node {
+            zone: Some(zone.into()),
+            ..Node::default()
+        };
+        put(Kind::Nodes, name, Content::Node(Arc::new(node)));
+    };
+    let hinted = |zones: &[Option<&str>]| {
+        let ips = ["10.1.1.1", "10.1.1.2"];
+        let Some(Content::Slice(slice)) = slice("world", 0, &ips).content else {
+            panic!("a slice")
+        };
+        let mut slice = Arc::unwrap_or_clone(slice);
+        for (endpoint, zone) in slice.endpoints.iter_mut().zip(zones) {
+            let zones = |zone: &str| Hints {
+                zones: [zone.into()].into(),
+                nodes: Box::default(),
+            };
+            endpoint.hints = zone.map(zones).map(Arc::new);
+        }
+        put(Kind::Slices, "world", Content::Slice(Arc::new(slice)));
+    };
+    node("n1", "a");
+    node("n2", "b");
+    node("n3", "a");
+    hinted(&[Some("a"), Some("b")]);
+    let bindings = ["n1", "n2", "n3"].map(|node| {
+        let caller = Caller {
+            node: Some(node.into()),
+            ..Caller::default()
+        };
+        let key = local("", "/#/io.l5d.k8s/default/http/world");
+        world.binder.bind(&key, &caller).unwrap()
+    });
+    let shown = || bindings.each_ref().map(|b| endpoints(b));
+    let numbers = || bindings.each_ref().map(|b| leaves(b)[0].cluster.number);
+    assert_eq!(
+        shown(),
+        ["[10.1.1.1:8080]", "[10.1.1.2:8080]", "[10.1.1.1:8080]"]
+    );
+    let [one, two, three] = numbers();
+    assert!(one == three && one != two);
+    // A node that changes its zone, and hints that go.
+    node("n3", "b");
+    assert_eq!(numbers(), [one, two, two]);
+    hinted(&[Some("a"), None]);
+    let all = "[10.1.1.1:8080, 10.1.1.2:8080]";
+    assert_eq!(shown(), [all, all, all]);
 }
 
 #[test]

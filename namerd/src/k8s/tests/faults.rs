@@ -35,7 +35,7 @@ async fn k8s_83_f13_a_forbidden_kind_is_asked_again_and_holds_nothing_up() {
     rig.next().await.list(10, &[node.to_owned()]);
     let _stream = rig.next().await.stream();
     settle().await;
-    assert_eq!(rig.services.zone("n1").as_deref(), Some("a"));
+    assert_eq!(rig.services.zone("n1").value().as_deref(), Some("a"));
     assert_eq!(rig.services.status(Kind::Nodes).state, WatchState::Live);
 }
 

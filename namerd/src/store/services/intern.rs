@@ -62,6 +62,11 @@ impl Interner {
         for endpoint in &mut slice.endpoints {
             endpoint.node.iter_mut().for_each(|n| self.string(n));
             endpoint.zone.iter_mut().for_each(|z| self.string(z));
+            if let Some(hints) = &mut endpoint.hints {
+                let hints = Arc::make_mut(hints);
+                hints.zones.iter_mut().for_each(|z| self.string(z));
+                hints.nodes.iter_mut().for_each(|n| self.string(n));
+            }
         }
         self.labels(&mut slice.labels);
         slice

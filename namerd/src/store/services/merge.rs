@@ -26,6 +26,10 @@ pub(super) struct Question<'a> {
     pub(super) draining: bool,
     /// Only endpoints that count on this node are wanted; others may be left out.
     pub(super) node: Option<&'a str>,
+    /// Whether hints count (K8S-99).
+    pub(super) zone_hints: bool,
+    /// Whether the Service's own policy counts (K8S-100).
+    pub(super) traffic_policy: bool,
 }
 
 /// What is known of the service.
@@ -47,14 +51,18 @@ pub(super) enum Merged<'a> {
 
 /// The endpoints of a port that exists: one for each address and port, sorted, also those that cannot be used.
 pub(super) struct Pool<'a> {
-    candidates: Vec<Candidate<'a>>,
-    draining: bool,
+    pub(super) candidates: Vec<Candidate<'a>>,
+    pub(super) draining: bool,
+    /// Whether callers get what is on their own node only.
+    pub(super) local: bool,
+    /// Whether hints count.
+    pub(super) hinted: bool,
     at: u64,
 }
 
 pub(super) struct Candidate<'a> {
     addr: SocketAddr,
-    endpoint: &'a SliceEndpoint,
+    pub(super) endpoint: &'a SliceEndpoint,
     rv: u64,
     held: bool,
 }
@@ -131,6 +139,8 @@ fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) 
     Merged::Present(Pool {
         candidates,
         draining: question.draining,
+        local: question.traffic_policy && facts.service.is_some_and(|s| s.local),
+        hinted: question.zone_hints,
         at: facts.at,
     })
 }
@@ -256,7 +266,7 @@ impl<'a> Pool<'a> {
         self.bound(group(Some(node)).chain(group(None)))
     }
 
-    fn bound<'b>(&self, candidates: impl Iterator<Item = &'b Candidate<'a>>) -> Replicas
+    pub(super) fn bound<'b>(&self, candidates: impl Iterator<Item = &'b Candidate<'a>>) -> Replicas
     where
         'a: 'b,
     {
@@ -266,7 +276,7 @@ impl<'a> Pool<'a> {
 }
 
 /// The ready ones; if there are none, those that still answer while they end (K8S-94, K8S-96).
-fn usable<'b, 'a: 'b>(
+pub(super) fn usable<'b, 'a: 'b>(
     candidates: Vec<&'b Candidate<'a>>,
     draining: bool,
 ) -> impl Iterator<Item = &'b Candidate<'a>> {

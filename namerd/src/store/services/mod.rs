@@ -9,6 +9,9 @@
 mod intern;
 mod merge;
 mod model;
+mod narrow;
+mod nodes;
+mod seen;
 mod status;
 mod table;
 mod views;
@@ -28,9 +31,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::model::{
-    Content, Family, Kind, Labels, Meta, Node, Object, ObjectName, Port, Service, Slice,
-    SliceEndpoint, SlicePort,
+    Cidr, Content, Family, Hints, Kind, Labels, Meta, Node, NotACidr, Object, ObjectName, Port,
+    Service, Slice, SliceEndpoint, SlicePort,
 };
+pub use self::nodes::PodCidrs;
 pub use self::status::{Source, WatchState, WatchStatus};
 use self::table::State;
 use self::views::Views;
@@ -79,6 +83,12 @@ pub struct Policy {
     pub family: FamilyChoice,
     /// Whether endpoints that end but still answer are used where none is ready (K8S-96).
     pub terminating_fallback: bool,
+    /// Whether an endpoint without a node name is on the node whose `podCIDRs` have its address (K8S-55).
+    pub pod_cidrs: bool,
+    /// Whether hints of slices narrow what callers of a zone or node get (K8S-99).
+    pub zone_hints: bool,
+    /// Whether `internalTrafficPolicy: Local` narrows what callers get to their own node (K8S-100).
+    pub traffic_policy: bool,
 }
 
 /// A name that lookups can find.
@@ -105,6 +115,7 @@ struct Shared {
     watches: Box<[Watch]>,
     newest: [Arc<Cell<u64>>; 3],
     ready: Arc<Cell<bool>>,
+    tells_callers_apart: bool,
 }
 
 /// One watch that feeds the model.
@@ -153,6 +164,9 @@ impl Default for Policy {
             settle_max: Duration::from_millis(200),
             family: FamilyChoice::Primary,
             terminating_fallback: true,
+            pod_cidrs: false,
+            zone_hints: false,
+            traffic_policy: false,
         }
     }
 }
@@ -181,6 +195,7 @@ impl Services {
         });
         Self {
             shared: Arc::new(Shared {
+                tells_callers_apart: policy.zone_hints || policy.traffic_policy,
                 state: Mutex::new(State::new(policy)),
                 bell: Notify::new(),
                 watches: watches.collect(),
@@ -215,9 +230,19 @@ impl Services {
         self.shared.state.lock().names()
     }
 
-    /// The zone of a node, if both are known.
-    pub fn zone(&self, node: &str) -> Option<Arc<str>> {
+    /// The zone of a node, as long as both are known (Kubernetes 4.5).
+    pub fn zone(&self, node: &str) -> Arc<Cell<Option<Arc<str>>>> {
         self.shared.state.lock().zone(node)
+    }
+
+    /// Whose pods have which addresses, if endpoints without a node name are found that way (K8S-55).
+    pub fn pod_cidrs(&self) -> Option<Arc<Cell<Arc<PodCidrs>>>> {
+        self.shared.state.lock().pod_cidrs()
+    }
+
+    /// Whether an answer may depend on the caller's node or its zone (K8S-101).
+    pub fn tells_callers_apart(&self) -> bool {
+        self.shared.tells_callers_apart
     }
 
     /// The node of an endpoint with this address, once one has been seen (K8S-60).

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A kind of object. Each is watched and synced on its own (K8S-123).
@@ -105,6 +106,17 @@ pub struct SliceEndpoint {
     pub serving: bool,
     /// Is about to end.
     pub terminating: bool,
+    /// For whom it is meant (K8S-98); kept only if lookups ask for it.
+    pub hints: Option<Arc<Hints>>,
+}
+
+/// `hints` of an endpoint. An empty list says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `forZones`.
+    pub zones: Box<[Arc<str>]>,
+    /// `forNodes`.
+    pub nodes: Box<[Arc<str>]>,
 }
 
 /// One Service.
@@ -116,6 +128,8 @@ pub struct Service {
     pub ports: Box<[Port]>,
     /// `spec.ipFamilies[0]`.
     pub family: Option<Family>,
+    /// `spec.internalTrafficPolicy: Local`.
+    pub local: bool,
     /// The labels that lookups may ask for.
     pub labels: Labels,
 }
@@ -136,7 +150,21 @@ pub struct Port {
 pub struct Node {
     /// Label `topology.kubernetes.io/zone`.
     pub zone: Option<Arc<str>>,
+    /// `spec.podCIDRs`; none if only metadata is watched (K8S-82).
+    pub pod_cidrs: Box<[Cidr]>,
 }
+
+/// A network: an address with nothing but zeros behind `len` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    pub(super) ip: IpAddr,
+    pub(super) len: u8,
+}
+
+/// A text is not a network.
+#[derive(Debug, thiserror::Error)]
+#[error("not a network such as 10.1.0.0/24")]
+pub struct NotACidr;
 
 /// Labels, as key and value.
 pub type Labels = Box<[(Arc<str>, Arc<str>)]>;
@@ -199,6 +227,40 @@ impl Slice {
     pub(super) fn node_of(&self, ip: IpAddr) -> Option<Arc<str>> {
         let at = self.endpoints.binary_search_by_key(&ip, |e| e.ip).ok()?;
         self.endpoints[at].node.clone()
+    }
+}
+
+// === impl Cidr ===
+
+impl Cidr {
+    /// The network of this length that has the address. `None`: the family has no such length.
+    pub(super) fn new(ip: IpAddr, len: u8) -> Option<Self> {
+        let len32 = u32::from(len);
+        let ip = match ip {
+            IpAddr::V4(ip) if len <= 32 => {
+                let mask = u32::MAX.checked_shl(32 - len32).unwrap_or(0);
+                IpAddr::V4((ip.to_bits() & mask).into())
+            }
+            IpAddr::V6(ip) if len <= 128 => {
+                let mask = u128::MAX.checked_shl(128 - len32).unwrap_or(0);
+                IpAddr::V6((ip.to_bits() & mask).into())
+            }
+            _ => return None,
+        };
+        Some(Self { ip, len })
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = NotACidr;
+
+    fn from_str(text: &str) -> Result<Self, NotACidr> {
+        let (ip, len) = text.split_once('/').ok_or(NotACidr)?;
+        let (ip, len) = (ip.parse(), len.parse());
+        let (Ok(ip), Ok(len)) = (ip, len) else {
+            return Err(NotACidr);
+        };
+        Self::new(ip, len).ok_or(NotACidr)
     }
 }
 

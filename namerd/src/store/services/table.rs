@@ -9,14 +9,15 @@ use tokio::time::Instant;
 
 use super::intern::Interner;
 use super::merge::{self, Facts, Merged, Part, Question};
-use super::model::{Content, Kind, Meta, Object, ObjectName, Service, Slice};
+use super::model::{Content, Kind, Meta, Node, Object, ObjectName, Service, Slice};
+use super::nodes::{NodeCells, PodCidrs};
 use super::views::Views;
 use super::{NamedPort, Policy, PortRef};
 use crate::store::Cell;
 
 /// The model behind its lock.
 pub(super) struct State {
-    policy: Policy,
+    pub(super) policy: Policy,
     objects: [HashMap<ObjectName, Stored>; 3],
     synced: [bool; 3],
     entries: HashMap<ObjectName, Entry>,
@@ -26,6 +27,7 @@ pub(super) struct State {
     dirty: HashSet<ObjectName>,
     names: Weak<Cell<Arc<[NamedPort]>>>,
     nodes_of: HashMap<IpAddr, Weak<Cell<Option<Arc<str>>>>>,
+    node_cells: NodeCells,
     interner: Interner,
     /// Lookups that may be remembered before dead ones are looked for.
     sweep_at: usize,
@@ -69,6 +71,7 @@ impl State {
             dirty: HashSet::default(),
             names: Weak::new(),
             nodes_of: HashMap::default(),
+            node_cells: NodeCells::default(),
             interner: Interner::default(),
             sweep_at: 1024,
             lookups: 0,
@@ -171,7 +174,14 @@ impl State {
             Some(Content::Service(_)) if old != new => {
                 self.dirty.insert(name.clone());
             }
-            Some(Content::Service(_) | Content::Node(_)) | None => {}
+            Some(Content::Node(_)) => {
+                let (old, new) = (
+                    old.as_ref().and_then(as_node),
+                    new.as_ref().and_then(as_node),
+                );
+                self.node_cells.changed(&name.name, old, new);
+            }
+            Some(Content::Service(_)) | None => {}
         }
     }
 
@@ -252,6 +262,9 @@ impl State {
 
     /// Feeds the cells of all services that have changed, each once.
     pub(super) fn publish(&mut self) {
+        let nodes = &self.objects[Kind::Nodes.index()];
+        self.node_cells
+            .publish(|| PodCidrs::new(known_nodes(nodes)));
         if self.dirty.is_empty() {
             return;
         }
@@ -306,6 +319,8 @@ impl State {
             family: self.policy.family,
             draining: self.policy.terminating_fallback,
             node,
+            zone_hints: self.policy.zone_hints,
+            traffic_policy: self.policy.traffic_policy,
         };
         merge::merge(&question, &facts)
     }
@@ -342,6 +357,7 @@ impl State {
             !entry.is_empty()
         });
         self.nodes_of.retain(|_, cell| cell.strong_count() > 0);
+        self.node_cells.sweep();
         self.sweep_at = (2 * self.lookups).max(1024);
     }
 
@@ -357,12 +373,20 @@ impl State {
     }
 
     /// The zone of a node.
-    pub(super) fn zone(&self, node: &str) -> Option<Arc<str>> {
-        let name = ObjectName::new("", node);
-        match &self.objects[Kind::Nodes.index()].get(&name)?.content {
-            Some(Content::Node(node)) => node.zone.clone(),
-            _ => None,
-        }
+    pub(super) fn zone(&mut self, node: &str) -> Arc<Cell<Option<Arc<str>>>> {
+        let nodes = &self.objects[Kind::Nodes.index()];
+        self.node_cells.zone(node, || {
+            let stored = nodes.get(&ObjectName::new("", node))?;
+            as_node(stored.content.as_ref()?)?.zone.clone()
+        })
+    }
+
+    /// Whose pods have which addresses.
+    pub(super) fn pod_cidrs(&mut self) -> Option<Arc<Cell<Arc<PodCidrs>>>> {
+        let nodes = &self.objects[Kind::Nodes.index()];
+        let cidrs = || PodCidrs::new(known_nodes(nodes));
+        let is_wanted = self.policy.pod_cidrs;
+        is_wanted.then(|| self.node_cells.cidrs(cidrs))
     }
 
     /// Lists the names that lookups can find, sorted; kept up to date while it is held.
@@ -431,6 +455,18 @@ impl State {
         }
         names.into_iter().collect()
     }
+}
+
+fn as_node(content: &Content) -> Option<&Node> {
+    match content {
+        Content::Node(node) => Some(node),
+        Content::Slice(_) | Content::Service(_) => None,
+    }
+}
+
+fn known_nodes(nodes: &HashMap<ObjectName, Stored>) -> impl Iterator<Item = (&Arc<str>, &Node)> {
+    let known = nodes.iter();
+    known.filter_map(|(name, stored)| Some((&name.name, as_node(stored.content.as_ref()?)?)))
 }
 
 /// What has left a slice and must be held: usable endpoints that `stays` does not name.

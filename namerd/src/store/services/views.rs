@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 
 use super::merge::{Merged, Pool};
 use super::model::ObjectName;
+use super::narrow::Scope;
 use super::{Existence, PortRef};
-use crate::store::Cell;
+use crate::store::{Audience, Cell};
 
 /// The cells that someone holds of one lookup. Each cell keeps its `Views` alive, so a held cell is fed for ever, also over
 /// times when the name does not exist (K8S-2); the last cell takes it along.
@@ -26,6 +27,8 @@ struct Cells {
     whole: Weak<Cell<Replicas>>,
     each_node: Weak<Cell<Replicas>>,
     on_node: HashMap<Arc<str>, Weak<Cell<Replicas>>>,
+    scope: Weak<Cell<Scope>>,
+    narrowed: HashMap<Audience, Weak<Cell<Replicas>>>,
 }
 
 impl Views {
@@ -62,6 +65,24 @@ impl Views {
                     cell.set(replicas(merged, |pool| pool.on_node(&by_node, node)));
                 }
             }
+        }
+        cells.narrowed.retain(|_, cell| cell.strong_count() > 0);
+        if !cells.narrowed.is_empty() {
+            let mut narrow = match merged {
+                Merged::Present(pool) => Some(pool.narrow()),
+                Merged::Pending | Merged::Absent => None,
+            };
+            for (audience, cell) in &cells.narrowed {
+                if let Some(cell) = cell.upgrade() {
+                    cell.set(match &mut narrow {
+                        Some(narrow) => narrow.answer(audience),
+                        None => replicas(merged, |pool| pool.whole()),
+                    });
+                }
+            }
+        }
+        if let Some(cell) = cells.scope.upgrade() {
+            cell.set(scope(merged));
         }
         if let Some(cell) = cells.existence.upgrade() {
             cell.set(existence(merged));
@@ -105,6 +126,26 @@ impl Views {
         })
     }
 
+    /// What the answers depend on now.
+    pub(super) fn scope<'a>(
+        self: &Arc<Self>,
+        merged: impl FnOnce() -> Merged<'a>,
+    ) -> Arc<Cell<Scope>> {
+        self.held(&mut self.cells.lock().scope, || scope(&merged()))
+    }
+
+    pub(super) fn narrowed<'a>(
+        self: &Arc<Self>,
+        merged: impl FnOnce() -> Merged<'a>,
+        audience: &Audience,
+    ) -> Arc<Cell<Replicas>> {
+        let mut cells = self.cells.lock();
+        let slot = cells.narrowed.entry(audience.clone()).or_default();
+        self.held(slot, || {
+            replicas(&merged(), |pool| pool.narrow().answer(audience))
+        })
+    }
+
     /// The cell that others hold already, or a new one.
     fn held<T: Send + Sync + 'static>(
         self: &Arc<Self>,
@@ -126,6 +167,13 @@ fn existence(merged: &Merged<'_>) -> Existence {
         Merged::Pending => Existence::Pending,
         Merged::Absent => Existence::Absent,
         Merged::Present(_) => Existence::Present,
+    }
+}
+
+fn scope(merged: &Merged<'_>) -> Scope {
+    match merged {
+        Merged::Present(pool) => pool.scope(),
+        Merged::Pending | Merged::Absent => Scope::default(),
     }
 }
 

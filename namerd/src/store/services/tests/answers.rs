@@ -455,9 +455,11 @@ fn k8s_60_the_node_of_an_address_is_learned() {
 #[test]
 fn a_nodes_zone_is_known() {
     let mut world = World::new();
-    let zone = Some("eu-1a".into());
-    world.apply(Kind::Nodes, "n1", Node { zone });
-    assert_eq!(world.services.zone("n1").as_deref(), Some("eu-1a"));
+    let zone = world.services.zone("n1");
+    assert_eq!(zone.value(), None);
+    world.node("n1", "eu-1a");
+    assert_eq!(zone.value().as_deref(), Some("eu-1a"));
+    assert_eq!(world.services.zone("n1").value(), zone.value());
     world.delete(Kind::Nodes, "n1");
-    assert_eq!(world.services.zone("n1"), None);
+    assert_eq!(zone.value(), None);
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod interleaving;
+mod narrowing;
 mod settling;
 
 use super::*;
@@ -46,6 +47,7 @@ pub(super) fn endpoint(text: &str) -> SliceEndpoint {
         ready,
         serving,
         terminating,
+        hints: None,
     }
 }
 
@@ -109,6 +111,14 @@ impl World {
 
     pub(super) fn service(&mut self, name: &str, ports: &str) {
         self.apply(Kind::Services, name, service(ports));
+    }
+
+    pub(super) fn node(&mut self, name: &str, zone: &str) {
+        let node = Node {
+            zone: Some(zone.into()),
+            ..Node::default()
+        };
+        self.apply(Kind::Nodes, name, node);
     }
 
     pub(super) fn apply(&mut self, kind: Kind, name: &str, content: impl Into<Content>) {
