@@ -96,7 +96,7 @@ pub struct Server {
 pub enum Identifier {
     /// `io.l5d.header.token`: one segment, the header's value as received.
     HeaderToken {
-        /// Lower case; `host` by default.
+        /// As written; `Host` by default. Compared without regard to case.
         header: String,
     },
 }

@@ -33,7 +33,8 @@ const LAYERS: Kinds = Kinds {
 const PROTOCOLS_LATER: [&str; 4] = ["h2", "thrift", "mux", "thriftmux"];
 
 /// Router keys that come later.
-const LATER: [&str; 14] = [
+const LATER: [&str; 15] = [
+    "allowConnect",
     "originator",
     "tracePropagator",
     "httpAccessLog",
@@ -50,7 +51,7 @@ const LATER: [&str; 14] = [
     "thriftProtocol",
 ];
 
-const SERVER_LATER: [&str; 13] = [
+const SERVER_LATER: [&str; 14] = [
     "tls",
     "maxConcurrentRequests",
     "timeoutMs",
@@ -59,6 +60,7 @@ const SERVER_LATER: [&str; 13] = [
     "addForwardedHeader",
     "timestampHeader",
     "initialStreamWindowBytes",
+    "initialConnectionWindowBytes",
     "headerTableBytes",
     "maxFrameBytes",
     "maxHeaderListBytes",
@@ -74,7 +76,7 @@ const SERVICE_LATER: [&str; 5] = [
     "configs",
 ];
 
-const CLIENT_LATER: [&str; 14] = [
+const CLIENT_LATER: [&str; 16] = [
     "tls",
     "loadBalancer",
     "failureAccrual",
@@ -85,6 +87,8 @@ const CLIENT_LATER: [&str; 14] = [
     "socketOptions",
     "forwardClientCert",
     "initialStreamWindowBytes",
+    "initialConnectionWindowBytes",
+    "streamIdleTimeoutMs",
     "headerTableBytes",
     "maxFrameBytes",
     "maxHeaderListBytes",
@@ -104,15 +108,15 @@ pub(super) fn read(section: &Section<'_>, servers: &mut Servers) -> Option<Route
     let service = service(section.key("service"));
     let cache = cache(section.key("bindingCache"));
     let millis = |key, default| section.key(key).millis().unwrap_or(default);
-    let kib = |key, default| {
-        let kib = section.key(key).integer(0..=1 << 20).unwrap_or(default);
+    let kib = |key, least, default| {
+        let kib = section.key(key).integer(least..=1 << 20).unwrap_or(default);
         usize::try_from(kib).unwrap_or(0) << 10
     };
     let binding_timeout = millis("bindingTimeoutMs", Duration::from_secs(10));
-    let stream_after_bytes = kib("streamAfterContentLengthKB", 5);
-    let max_headers_bytes = kib("maxHeadersKB", 8);
-    let max_initial_line_bytes = kib("maxInitialLineKB", 4);
-    let max_err_response_bytes = kib("maxErrResponseKB", 5120);
+    let stream_after_bytes = kib("streamAfterContentLengthKB", 0, 5);
+    let max_headers_bytes = kib("maxHeadersKB", 1, 8);
+    let max_initial_line_bytes = kib("maxInitialLineKB", 1, 4);
+    let max_err_response_bytes = kib("maxErrResponseKB", 0, 5120);
     let _ = section.key("experimental").boolean();
     section.legacy("announcers", "announcing was for ZooKeeper server sets");
     section.legacy("compressionLevel", "responses are never compressed");
@@ -207,7 +211,7 @@ fn server(section: &Section<'_>, servers: &mut Servers) -> Option<Server> {
 fn identifiers(field: Field<'_>, reader: &Reader) -> Option<Vec<Identifier>> {
     if !field.is_present() {
         return Some(vec![Identifier::HeaderToken {
-            header: "host".to_owned(),
+            header: "Host".to_owned(),
         }]);
     }
     if !field.is_list() {
@@ -226,16 +230,14 @@ fn identifier(mut section: Section<'_>) -> Option<Identifier> {
     section.kind(&IDENTIFIERS)?;
     let field = section.key("header");
     let spot = field.spot();
-    let header = field.string().unwrap_or_else(|| "host".to_owned());
+    let header = field.string().unwrap_or_else(|| "Host".to_owned());
     section.not_yet("lowerCase");
     if http::HeaderName::from_bytes(header.as_bytes()).is_err() {
         let message = format!("`{}` is not a header name", header.escape_debug());
         section.reader().mistake(spot, message, None);
         return None;
     }
-    Some(Identifier::HeaderToken {
-        header: header.to_ascii_lowercase(),
-    })
+    Some(Identifier::HeaderToken { header })
 }
 
 struct Client {

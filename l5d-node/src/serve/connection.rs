@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::exchange::Client;
 use super::request::Request;
-use super::respond::{Failure, Form};
+use super::respond::{BESIDE_ERR, Failure, Form};
 use super::walk;
 use super::wire::head::{Version, parse_request};
 use super::worker::Server;
@@ -156,7 +156,7 @@ pub(crate) async fn answer(
         to_head: request.is_some_and(|r| r.is_head),
         keep_alive,
         clear_context: server.config.clear_context,
-        max_header: config.max_headers_bytes,
+        max_err: config.max_headers_bytes.saturating_sub(BESIDE_ERR),
         max_body: config.max_err_response_bytes,
     };
     let mut out = server.worker.buffers.scratch();

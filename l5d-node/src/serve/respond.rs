@@ -30,12 +30,17 @@ pub(crate) struct Form {
     pub(crate) keep_alive: bool,
     /// Remove what tells about the inside (node-proxy 8.5).
     pub(crate) clear_context: bool,
-    pub(crate) max_header: usize,
+    /// Longest value of `l5d-err`.
+    pub(crate) max_err: usize,
     pub(crate) max_body: usize,
 }
 
 /// Addresses listed in a message.
 pub(crate) const SHOWN_ADDRESSES: usize = 50;
+
+/// What `l5d-err` leaves of `maxHeadersKB` to the other fields: the previous hop has the same limit and must be able to
+/// read them all.
+pub(crate) const BESIDE_ERR: usize = 512;
 
 impl Failure {
     fn new(reason: Reason, status: u16, message: impl Into<String>) -> Self {
@@ -203,7 +208,7 @@ impl Failure {
         out.extend_from_slice(format!("{version} {status} {}\r\n", phrase(status)).as_bytes());
         if !form.clear_context {
             out.extend_from_slice(b"Content-Type: text/plain\r\nl5d-err: ");
-            encode(&self.message, form.max_header, out);
+            encode(&self.message, form.max_err, out);
             out.extend_from_slice(b"\r\n");
             if self.is_retryable {
                 out.extend_from_slice(b"l5d-retryable: true\r\n");
@@ -317,13 +322,13 @@ fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    fn form(max_header: usize) -> Form {
+    fn form(max_err: usize) -> Form {
         Form {
             version: Version::Http11,
             to_head: false,
             keep_alive: true,
             clear_context: false,
-            max_header,
+            max_err,
             max_body: 1000,
         }
     }

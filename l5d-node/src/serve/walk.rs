@@ -288,7 +288,8 @@ impl Walk<'_> {
         now: Instant,
     ) -> Result<(Connection, bool), Failure> {
         let endpoint = lease.endpoint();
-        if self.server.router.is_own(endpoint.addr) {
+        let is_own = |from| self.server.router.is_own(endpoint.addr, from);
+        if is_own(None) {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
         }
         let is_repeatable = self.request.is_idempotent && self.request.is_buffered;
@@ -307,6 +308,9 @@ impl Walk<'_> {
         let limit = config.connect_timeout.min(left);
         match dial(endpoint.addr, limit, &balancer.stats.connections).await {
             Ok(connection) => {
+                if is_own(connection.stream.local_addr().ok().map(|a| a.ip())) {
+                    return Err(Failure::own_address(endpoint.addr, &self.route.shown));
+                }
                 endpoint.connected();
                 balancer.stats.connects.inc();
                 Ok((connection, false))

@@ -191,10 +191,13 @@ impl Setup {
 
 impl Router {
     /// Whether this is where the router itself listens: it would call itself until the call depth ends it (trap 18.25).
-    pub(crate) fn is_own(&self, addr: SocketAddr) -> bool {
+    /// Before there is a connection (`from` is not known) an address of this host behind a router that listens on all of
+    /// them is known only if it is a loopback one; a connection to one comes from the same address.
+    pub(crate) fn is_own(&self, addr: SocketAddr, from: Option<IpAddr>) -> bool {
+        let is_here = is_loopback(addr.ip()) || from == Some(addr.ip());
         self.addresses.iter().any(|own| {
             own.port() == addr.port()
-                && (own.ip() == addr.ip() || own.ip().is_unspecified() && is_loopback(addr.ip()))
+                && (own.ip() == addr.ip() || own.ip().is_unspecified() && is_here)
         })
     }
 }

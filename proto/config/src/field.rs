@@ -89,8 +89,9 @@ impl<'a> Field<'a> {
     pub fn boolean(self) -> Option<bool> {
         let scalar = self.scalar("true or false")?;
         let found = match scalar.text.as_str() {
-            "true" if self.reader.is_lenient() => Some(true),
-            "false" if self.reader.is_lenient() => Some(false),
+            // Those of YAML 1.1 (node-proxy trap 31).
+            "true" | "yes" | "on" if self.reader.is_lenient() => Some(true),
+            "false" | "no" | "off" if self.reader.is_lenient() => Some(false),
             _ => scalar.as_bool(),
         };
         if found.is_none() {

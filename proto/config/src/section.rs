@@ -44,7 +44,10 @@ impl<'a> Section<'a> {
 
     /// A key that may be absent. A key without a value counts as absent.
     pub fn key(&self, key: &'static str) -> Field<'a> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         let entry = self.entries.iter().find(|e| e.key == key);
         let value = entry.map(|e| &e.value).filter(|v| !v.is_null());
         let spot = entry.map_or(self.spot, |e| e.key_spot);

@@ -166,6 +166,12 @@ fn scalars_are_strict_or_lenient() {
         seen,
         ["open=true", "kind=io.l5d.mesh", "port=4321", "note=12"]
     );
+    for (text, open) in [("yes", true), ("on", true), ("no", false), ("off", false)] {
+        let text = format!("interfaces: []\nadmin: {{open: {text}}}");
+        let (seen, _) = read("n.yml", &text, Scalars::Lenient).expect("YAML 1.1 knows it");
+        assert_eq!(seen, [format!("open={open}")]);
+        assert_eq!(mistakes(&text).len(), 1, "YAML 1.2 does not");
+    }
     for port in ["4e3", "65536", "-1", "4000.0", "true", "[]", "{}", "0x10"] {
         let text = format!("interfaces: [{{kind: io.l5d.mesh, port: {port}}}]");
         assert_eq!(mistakes(&text).len(), 1, "{port}");

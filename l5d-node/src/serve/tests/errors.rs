@@ -86,7 +86,7 @@ async fn unidentified() {
         let response = refused(&proxy, request, 400, true).await;
         assert_eq!(
             response.body,
-            "Unknown destination: GET /a / host header is absent"
+            "Unknown destination: GET /a / Host header is absent"
         );
     }
 }
@@ -322,6 +322,45 @@ async fn a_router_does_not_call_itself() {
         "{}",
         response.body
     );
+}
+
+/// Trap 18.25, for a router that listens on all addresses of the host.
+#[tokio::test]
+async fn a_router_does_not_call_itself_by_another_address_of_its_host() {
+    // Asks the system for the address it would send from; nothing is sent.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = probe
+        .connect("192.0.2.1:9")
+        .and_then(|()| probe.local_addr());
+    let Some(ip) = own.ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback()) else {
+        eprintln!("skipped: this host has no other address");
+        return;
+    };
+    let proxy = Proxy::with(|r| r.servers[0].addr = ([0, 0, 0, 0], 0).into());
+    let other = (ip, proxy.addr.port()).into();
+    proxy.names.bind(0, "/svc/web", &[other]);
+    let response = refused(&proxy, GET, 502, true).await;
+    assert!(
+        response.body.contains("this router itself"),
+        "{}",
+        response.body
+    );
+}
+
+/// The previous hop has the same limit for headers, and must be able to read what this one says.
+#[tokio::test]
+async fn l5d_err_leaves_room_for_the_other_fields() {
+    let proxy = Proxy::with(|r| {
+        let entry = |n| format!("/svc/{n}/{} => /x", "y".repeat(40));
+        let dtab = (0..300).map(entry).collect::<Vec<_>>().join(";");
+        r.dtab = Dtab::parse(&dtab).unwrap();
+    });
+    let neg = NameState::Bound(Arc::new(NameTree::Neg));
+    proxy.names.set(1, "/svc/web", "", neg);
+    proxy.names.bind(0, "/svc/web", &[proxy.incoming]);
+    let response = refused(&proxy, GET, 502, true).await;
+    assert!(response.body.starts_with("Unable to route request!"));
+    assert!(response.body.len() > 20_000);
 }
 
 #[tokio::test]

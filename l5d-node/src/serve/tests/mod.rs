@@ -102,7 +102,7 @@ pub(super) fn router(label: &str) -> Router {
         dtab: Dtab::parse("/svc => /host;/host => /#/test").unwrap(),
         dst_prefix: Path::parse("/svc").unwrap(),
         identifiers: vec![Identifier::HeaderToken {
-            header: "host".to_owned(),
+            header: "Host".to_owned(),
         }],
         interpreter: Interpreter {
             kind: "io.l5d.mesh".to_owned(),
