@@ -195,10 +195,13 @@ impl Bindings {
     }
 }
 
+/// Since when nobody holds a binding, its size, and its key.
+type Idle = (Instant, usize, (BindKey, Caller));
+
 impl Entries {
     fn sweep(&mut self, idle_time: Duration) -> Vec<Arc<Binding>> {
         let now = Instant::now();
-        let mut idle: [Vec<(Instant, usize, (BindKey, Caller))>; 2] = Default::default();
+        let mut idle: [Vec<Idle>; 2] = Default::default();
         let mut forgotten = Vec::new();
         self.by_key.retain(|key, entry| {
             // Nobody can take another reference without the lock that we hold.

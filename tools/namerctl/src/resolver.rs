@@ -50,7 +50,7 @@ pub(crate) async fn run(resolver: &str, command: ResolverCommand) -> anyhow::Res
             let resolved = client
                 .resolve(question.request())
                 .await
-                .map_err(words)?
+                .map_err(|s| words(&s))?
                 .into_inner();
             print!("{}", show_resolved(&resolved));
         }
@@ -58,7 +58,7 @@ pub(crate) async fn run(resolver: &str, command: ResolverCommand) -> anyhow::Res
             let explained = client
                 .explain(question.request())
                 .await
-                .map_err(words)?
+                .map_err(|s| words(&s))?
                 .into_inner();
             print!("{}", show_explained(&explained));
         }
@@ -84,9 +84,9 @@ async fn watch(mut client: ResolverClient<Channel>, question: Question) -> anyho
     let mut states = client
         .watch(question.request())
         .await
-        .map_err(words)?
+        .map_err(|s| words(&s))?
         .into_inner();
-    while let Some(resolved) = states.message().await.map_err(words)? {
+    while let Some(resolved) = states.message().await.map_err(|s| words(&s))? {
         println!("{}", show_resolved(&resolved));
         std::io::stdout().flush()?;
     }
@@ -97,13 +97,13 @@ async fn nodes(mut client: ResolverClient<Channel>, node: String) -> anyhow::Res
     let mut sessions = client
         .nodes(v1::NodesRequest { node })
         .await
-        .map_err(words)?
+        .map_err(|s| words(&s))?
         .into_inner();
     println!(
         "{:<20} {:<22} {:<10} {:>9} {:>8} {:>8} {:>7}",
         "NODE", "PEER", "VERSION", "INTERESTS", "CLUSTERS", "LAG", "AGE"
     );
-    while let Some(s) = sessions.message().await.map_err(words)? {
+    while let Some(s) = sessions.message().await.map_err(|s| words(&s))? {
         println!(
             "{:<20} {:<22} {:<10} {:>9} {:>8} {:>6}ms {:>6}s",
             s.node,
@@ -119,7 +119,7 @@ async fn nodes(mut client: ResolverClient<Channel>, node: String) -> anyhow::Res
 }
 
 /// The server's own words.
-fn words(status: tonic::Status) -> anyhow::Error {
+fn words(status: &tonic::Status) -> anyhow::Error {
     anyhow::anyhow!("{}: {}", status.code().description(), status.message())
 }
 

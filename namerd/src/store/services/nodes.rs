@@ -8,10 +8,13 @@ use foldhash::HashMap;
 use super::model::{Cidr, Node};
 use crate::store::Cell;
 
+/// A node's zone, if it is known.
+type Zone = Option<Arc<str>>;
+
 /// The cells that somebody holds.
 #[derive(Default)]
 pub(super) struct NodeCells {
-    zones: HashMap<Arc<str>, Weak<Cell<Option<Arc<str>>>>>,
+    zones: HashMap<Arc<str>, Weak<Cell<Zone>>>,
     cidrs: Weak<Cell<Arc<PodCidrs>>>,
     cidrs_changed: bool,
 }
@@ -28,11 +31,7 @@ pub struct PodCidrs {
 // === impl NodeCells ===
 
 impl NodeCells {
-    pub(super) fn zone(
-        &mut self,
-        node: &str,
-        zone: impl FnOnce() -> Option<Arc<str>>,
-    ) -> Arc<Cell<Option<Arc<str>>>> {
+    pub(super) fn zone(&mut self, node: &str, zone: impl FnOnce() -> Zone) -> Arc<Cell<Zone>> {
         if let Some(cell) = self.zones.get(node).and_then(Weak::upgrade) {
             return cell;
         }
