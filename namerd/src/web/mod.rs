@@ -10,6 +10,7 @@ mod reply;
 mod requests;
 mod serve;
 mod shapes;
+mod target;
 
 pub use explain::{Ask, explain};
 pub use listen::{ListenError, listen, prepare};

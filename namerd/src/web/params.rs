@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use l5d_naming::{Dtab, Path};
 
@@ -31,6 +31,8 @@ pub enum BadBody {
 
 /// Longest body, in bytes.
 const BODY_BYTES: usize = 5 << 20;
+/// How much of a longer one is read before the connection is closed.
+const THROWN_BYTES: usize = 32 << 20;
 /// How long a client may take for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -92,17 +94,34 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(bare.trim().to_ascii_lowercase())
 }
 
-/// The whole body, whether its length was announced or it comes in chunks.
-pub async fn read_body(body: Incoming) -> Result<Bytes, BadBody> {
-    if body.size_hint().lower() > BODY_BYTES as u64 {
-        return Err(BadBody::TooLong);
-    }
-    let whole = Limited::new(body, BODY_BYTES).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+/// The whole body, whether its length was announced or it comes in chunks. What is too long is read on for a while and
+/// thrown away: a client that is still sending would not read the answer.
+pub async fn read_body(mut body: Incoming) -> Result<Bytes, BadBody> {
+    let mut whole = BytesMut::new();
+    let mut is_too_long = body.size_hint().lower() > BODY_BYTES as u64;
+    let mut thrown = 0;
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| BadBody::Broken(e.to_string()))?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            is_too_long |= whole.len() + data.len() > BODY_BYTES;
+            if is_too_long {
+                whole.clear();
+                thrown += data.len();
+                if thrown > THROWN_BYTES {
+                    break;
+                }
+            } else {
+                whole.extend_from_slice(data);
+            }
+        }
+        Ok(())
+    };
+    let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
+    match read {
+        _ if is_too_long => Err(BadBody::TooLong),
         Err(_) => Err(BadBody::TooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(BadBody::TooLong),
-        Ok(Err(e)) => Err(BadBody::Broken(e.to_string())),
+        Ok(read) => read.map(|()| whole.freeze()),
     }
 }
 

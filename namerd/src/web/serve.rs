@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::prepare;
 use super::reply::Body;
+use super::target::Lenient;
 use crate::config::SocketOptions;
 
 /// Answers requests.
@@ -89,7 +90,7 @@ async fn connection<H: Handler>(stream: TcpStream, handler: Arc<H>, stop: Cancel
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Lenient::new(stream)), service);
     let mut connection = pin!(connection);
     let mut is_stopping = false;
     loop {
