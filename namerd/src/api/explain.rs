@@ -231,8 +231,8 @@ fn transformation(
         (!stays).then(|| v1::Removed {
             endpoint: endpoint.addr.to_string(),
             reason: match (&endpoint.node, is_filter) {
-                (Some(node), true) => format!("on node {node}, which {kind} leaves out"),
-                (None, true) => format!("its node is not known, and {kind} leaves it out"),
+                (Some(node), true) => format!("{kind} leaves its address out (on node {node})"),
+                (None, true) => format!("{kind} leaves its address out"),
                 (Some(node), false) => format!("on node {node}, for which {kind} has no address"),
                 (None, false) => {
                     format!("its node is not known, and {kind} finds no address for it")

@@ -48,9 +48,7 @@ pub(super) fn bad_field(field: &str, why: &str) -> Status {
 
 /// A text that does not read, with line and column.
 pub(super) fn bad_text(bad: &BadText) -> Status {
-    let at = &bad.source;
-    let why = format!("line {}, column {}: {at}", at.line, at.column);
-    bad_field(bad.field, &why)
+    bad_field(bad.field, &bad.source.to_string())
 }
 
 /// A badly given transformer.
