@@ -132,7 +132,8 @@ impl web::Handler for Admin {
             ("/dtab/delegator.json", _) => web::not_allowed("GET, POST"),
             (_, &Method::GET | &Method::HEAD) => self.show(&path, &Params::of_query(request.uri())),
             ("/logging.json", _) => web::not_allowed("GET, POST"),
-            _ => web::not_allowed("GET, HEAD"),
+            _ if self.has(&path) => web::not_allowed("GET, HEAD"),
+            _ => no_page(),
         }
     }
 }
@@ -162,10 +163,7 @@ impl Admin {
             _ if self.prometheus_paths.iter().any(|p| p == path) => self.show_prometheus(),
             _ => match self.namer_state(path) {
                 Some(state) => web::document(JSON, pretty(&state)),
-                None => web::text(
-                    StatusCode::NOT_FOUND,
-                    "no such page; /admin lists what there is\n",
-                ),
+                None => no_page(),
             },
         }
     }
@@ -182,6 +180,12 @@ impl Admin {
 
     fn show_prometheus(&self) -> Response<Body> {
         web::document(PROMETHEUS, metrics::prometheus(&metrics::gather(self)))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        PATHS.contains(&path)
+            || self.prometheus_paths.iter().any(|p| p == path)
+            || self.namers.iter().any(|namer| namer.page() == path)
     }
 
     fn index(&self) -> String {
@@ -248,6 +252,13 @@ impl Admin {
         self.stop.cancel();
         web::document(TEXT, "stopping\n")
     }
+}
+
+fn no_page() -> Response<Body> {
+    web::text(
+        StatusCode::NOT_FOUND,
+        "no such page; /admin lists what there is\n",
+    )
 }
 
 impl NamerState {

@@ -138,6 +138,7 @@ async fn every_listed_page_answers() {
     }
     assert_eq!(world.get("/nosuch").await.0, 404);
     assert_eq!(world.ask("PUT", "/live").await.0, 405);
+    assert_eq!(world.ask("PUT", "/nowhere").await.0, 404);
     assert_eq!(world.ask("HEAD", "/admin/ping").await, (200, String::new()));
     assert_eq!(world.get("/admin/ping").await.1, "pong");
 }

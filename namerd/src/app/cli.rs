@@ -94,7 +94,8 @@ pub fn main() -> ExitCode {
     match serve(config, warnings, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("namerd: {e:#}");
+            // Each message says its cause itself.
+            eprintln!("namerd: {e}");
             ExitCode::FAILURE
         }
     }

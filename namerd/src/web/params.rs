@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Uri};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use l5d_naming::{Dtab, Path};
+use tokio::time::timeout;
 
 use super::reply::Refusal;
 
@@ -31,8 +32,9 @@ pub enum BadBody {
 
 /// Longest body, in bytes.
 const BODY_BYTES: usize = 5 << 20;
-/// How much of a longer one is read before the connection is closed.
-const THROWN_BYTES: usize = 32 << 20;
+/// How much of a longer one is read, and for how long, before the connection is closed.
+const THROW_BYTES: usize = 32 << 20;
+const THROW_TIME: Duration = Duration::from_secs(2);
 /// How long a client may take for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -97,31 +99,33 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
 /// The whole body, whether its length was announced or it comes in chunks. What is too long is read on for a while and
 /// thrown away: a client that is still sending would not read the answer.
 pub async fn read_body(mut body: Incoming) -> Result<Bytes, BadBody> {
-    let mut whole = BytesMut::new();
-    let mut is_too_long = body.size_hint().lower() > BODY_BYTES as u64;
+    let read = timeout(BODY_TIMEOUT, collect(&mut body)).await;
+    let read = read.unwrap_or(Err(BadBody::TooSlow));
+    if matches!(read, Err(BadBody::TooLong)) {
+        // Whether the client has been seen to the end or not, it is told the same.
+        let _ = timeout(THROW_TIME, throw_away(&mut body)).await;
+    }
+    read
+}
+
+async fn collect(body: &mut Incoming) -> Result<Bytes, BadBody> {
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(BadBody::TooLong);
+    }
+    match Limited::new(body, BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) if e.is::<http_body_util::LengthLimitError>() => Err(BadBody::TooLong),
+        Err(e) => Err(BadBody::Broken(e.to_string())),
+    }
+}
+
+async fn throw_away(body: &mut Incoming) {
     let mut thrown = 0;
-    let reading = async {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| BadBody::Broken(e.to_string()))?;
-            let data = frame.data_ref().map_or(&[][..], |data| data);
-            is_too_long |= whole.len() + data.len() > BODY_BYTES;
-            if is_too_long {
-                whole.clear();
-                thrown += data.len();
-                if thrown > THROWN_BYTES {
-                    break;
-                }
-            } else {
-                whole.extend_from_slice(data);
-            }
+    while let Some(Ok(frame)) = body.frame().await {
+        thrown += frame.data_ref().map_or(0, Bytes::len);
+        if thrown > THROW_BYTES {
+            return;
         }
-        Ok(())
-    };
-    let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-    match read {
-        _ if is_too_long => Err(BadBody::TooLong),
-        Err(_) => Err(BadBody::TooSlow),
-        Ok(read) => read.map(|()| whole.freeze()),
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn watch<S: Source>(
 
 struct Watching<S> {
     source: S,
-    last: Option<String>,
+    last: Option<Bytes>,
     stop: CancellationToken,
     is_over: bool,
 }
@@ -72,11 +72,12 @@ impl<S: Source> Watching<S> {
             };
             match next {
                 Err(_silence) => return Some(Bytes::from_static(b"\n")),
-                Ok(Next::Document(document)) if self.last.as_ref() == Some(&document) => {}
                 Ok(Next::Document(document)) => {
-                    let line = Bytes::from(format!("{document}\n"));
-                    self.last = Some(document);
-                    return Some(line);
+                    let line = Bytes::from(document + "\n");
+                    if self.last.as_ref() != Some(&line) {
+                        self.last = Some(line.clone());
+                        return Some(line);
+                    }
                 }
                 Ok(Next::Failed(cause)) => {
                     tracing::info!(cause, "a watch ends with an error");
