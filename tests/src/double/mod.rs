@@ -19,9 +19,11 @@ mod traffic;
 mod watching;
 mod write;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -42,6 +44,7 @@ pub use traffic::{Seen, Traffic, Verb};
 pub struct Double {
     state: Arc<State>,
     port: HeldPort,
+    listener: Listener,
     /// Ends the accept loop and every connection.
     serving: Mutex<CancellationToken>,
     tasks: TaskTracker,
@@ -67,6 +70,7 @@ impl Double {
                 cut: Mutex::default(),
             }),
             port: HeldPort::take(at)?,
+            listener: Listener::default(),
             serving: Mutex::default(),
             tasks: TaskTracker::new(),
         };
@@ -101,15 +105,19 @@ impl Double {
 
     /// Ends every connection and refuses new ones, as if the process had died.
     pub fn refuse(&self) {
+        // At once, not when the task is run next: a connection to the next listener must not end up here.
+        self.listener.lock().take();
         self.serving.lock().cancel();
         self.cut();
     }
 
     /// Serves again after [`Double::refuse`], on the same port.
     pub fn listen(&self) -> io::Result<()> {
-        let listener = self.port.listen()?;
+        self.refuse();
+        *self.listener.lock() = Some(self.port.listen()?);
         let token = CancellationToken::new();
-        std::mem::replace(&mut *self.serving.lock(), token.clone()).cancel();
+        *self.serving.lock() = token.clone();
+        let listener = Arc::clone(&self.listener);
         let accept = accept(
             Arc::clone(&self.state),
             listener,
@@ -134,14 +142,21 @@ impl Drop for Double {
     }
 }
 
+/// The present listener, if any.
+type Listener = Arc<Mutex<Option<TcpListener>>>;
+
 async fn accept(
     state: Arc<State>,
-    listener: TcpListener,
+    listener: Listener,
     tasks: TaskTracker,
     serving: CancellationToken,
 ) {
     loop {
-        match listener.accept().await {
+        let next = poll_fn(|context| match &*listener.lock() {
+            Some(listener) => listener.poll_accept(context),
+            None => Poll::Pending,
+        });
+        match next.await {
             Ok((stream, _)) => {
                 let cut = state.cut.lock().clone();
                 let serve = serve(Arc::clone(&state), stream);

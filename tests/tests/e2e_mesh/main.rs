@@ -1,6 +1,7 @@
 //! End to end: the real API server, namerd, three hosts with a node proxy each, and the published example's applications,
 //! under a steady load whose every answer is checked.
 
+mod heard;
 mod load;
 mod mesh;
 mod truth;

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::try_join_all;
 use l5d_tests::client::ApiClient;
 use l5d_tests::cluster::{Backing, Cluster, Workload};
 use l5d_tests::front::Front;
@@ -20,17 +19,16 @@ use l5d_tests::hosts::Hosts;
 use l5d_tests::objects::{Pod, Port};
 use l5d_tests::process::{Process, Program};
 use l5d_tests::real::NAMERD;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::truth::Truth;
 
 /// Generous: nothing here takes more than a few seconds on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-const APP_PORT: u16 = 7777;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const APP_PORT: u16 = 7777;
 const OUTGOING: u16 = 4140;
-const INCOMING: u16 = 4141;
+pub(crate) const INCOMING: u16 = 4141;
 
 /// The services, with the one that each calls.
 const SERVICES: [(&str, Option<&str>); 3] =
@@ -42,12 +40,12 @@ pub(crate) struct Mesh {
     pub(crate) cluster: Cluster,
     pub(crate) truth: Arc<Truth>,
     pub(crate) hosts: Hosts,
-    services: BTreeMap<&'static str, Workload>,
-    gateways: Workload,
+    pub(crate) services: BTreeMap<&'static str, Workload>,
+    pub(crate) gateways: Workload,
     namerd: Option<Process>,
     /// Where the API server can only be reached through it.
     front: Option<Front>,
-    proxies: BTreeMap<u8, Proxy>,
+    pub(crate) proxies: BTreeMap<u8, Proxy>,
     pods: BTreeMap<String, (u8, Process)>,
     next_pod: u8,
     dir: TempDir,
@@ -55,10 +53,10 @@ pub(crate) struct Mesh {
 
 /// A node proxy: a pod of the DaemonSet.
 #[derive(Debug)]
-struct Proxy {
-    pod: String,
-    ip: IpAddr,
-    admin: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) pod: String,
+    pub(crate) ip: IpAddr,
+    pub(crate) admin: SocketAddr,
     process: Process,
 }
 
@@ -337,104 +335,6 @@ impl Mesh {
         Ok(new)
     }
 
-    // ---- what the proxies know -------------------------------------------------------------------------------------------
-
-    /// Waits until every proxy shows, for each service that it follows, what the slices say.
-    pub(crate) async fn all_have_heard(&self) -> Result<()> {
-        for (host, proxy) in &self.proxies {
-            let mut wrong = String::new();
-            let heard = eventually("a proxy hears of the change", async || {
-                wrong = self.differences(*host, proxy).await?;
-                Ok(wrong.is_empty())
-            })
-            .await;
-            heard.with_context(|| format!("{}: {wrong}", proxy.pod))?;
-        }
-        Ok(())
-    }
-
-    /// Writes a change of a service's slices; how long after the API server's answer the last proxy shows it.
-    pub(crate) async fn time_to_hear(&mut self, service: &str, pods: Vec<Pod>) -> Result<Duration> {
-        let workload = self.services.get_mut(service).context("a service")?;
-        workload.set(&self.cluster, pods).await?;
-        let written = Instant::now();
-        let hears = self.proxies.iter().map(async |(host, proxy)| {
-            while !self.differences(*host, proxy).await?.is_empty() {
-                if written.elapsed() > PATIENCE {
-                    bail!("{} does not hear of a change", proxy.pod);
-                }
-            }
-            Ok(())
-        });
-        try_join_all(hears).await?;
-        Ok(written.elapsed())
-    }
-
-    /// A pod that is listed on a host, and does not exist.
-    pub(crate) fn paper_pod(&self, host: u8, number: u8) -> Pod {
-        let ip = self.hosts.listed_ip(host, number);
-        Pod::new(format!("paper-{number}"), ip, self.hosts.name(host))
-    }
-
-    /// The pods that are listed for a service.
-    pub(crate) fn listed(&self, service: &str) -> Vec<Pod> {
-        self.services[service].pods().to_vec()
-    }
-
-    async fn differences(&self, host: u8, proxy: &Proxy) -> Result<String> {
-        let known = clusters(
-            &ApiClient::plain(proxy.admin)
-                .get("/state.json")
-                .await?
-                .ok()?,
-        );
-        let mut wrong = String::new();
-        for (service, workload) in &self.services {
-            let usable: Vec<_> = workload
-                .pods()
-                .iter()
-                .filter(|pod| pod.ready == Some(true))
-                .collect();
-            let nodes: Vec<_> = usable
-                .iter()
-                .filter_map(|pod| pod.node.as_deref())
-                .collect();
-            let gateways = self.gateways.pods().iter();
-            let there = gateways.filter(|g| g.node.as_deref().is_some_and(|n| nodes.contains(&n)));
-            let outgoing = there.map(|g| self.true_addr(g, INCOMING)).collect();
-            let here = self.hosts.name(host);
-            let local = usable.iter().filter(|pod| pod.node.as_ref() == Some(&here));
-            let incoming = local.map(|pod| self.true_addr(pod, APP_PORT)).collect();
-            let id = format!("/#/io.l5d.k8s/default/http/{service}");
-            let wanted: [(String, Vec<SocketAddr>); 2] = [
-                (
-                    format!("/%/io.l5d.k8s.daemonset/linkerd/incoming/l5d{id}"),
-                    outgoing,
-                ),
-                (
-                    format!("/%/io.l5d.k8s.localnode/{}{id}", proxy.ip),
-                    incoming,
-                ),
-            ];
-            for (id, mut wanted) in wanted {
-                wanted.sort();
-                if let Some(known) = known.get(&id).filter(|known| **known != wanted) {
-                    let _ = writeln!(wrong, "{id} is {known:?}, wanted {wanted:?}");
-                }
-            }
-        }
-        Ok(wrong)
-    }
-
-    /// Where a listed pod really is.
-    fn true_addr(&self, pod: &Pod, port: u16) -> SocketAddr {
-        let IpAddr::V4(listed) = pod.ip else {
-            unreachable!("hosts have version 4 only")
-        };
-        let [_, _, host, number] = listed.octets();
-        SocketAddr::from((self.hosts.pod_ip(host, number), port))
-    }
-
     fn number(&mut self) -> u8 {
         self.next_pod += 1;
         self.next_pod
@@ -457,21 +357,6 @@ impl Mesh {
     }
 }
 
-/// The endpoints of each cluster that a proxy's state page shows, sorted.
-fn clusters(page: &Value) -> BTreeMap<String, Vec<SocketAddr>> {
-    let mut all = BTreeMap::new();
-    for cluster in page["clusters"].as_array().into_iter().flatten() {
-        let endpoints = cluster["endpoints"].as_array().into_iter().flatten();
-        let addr = |e: &Value| e["address"].as_str()?.parse().ok();
-        let mut addrs: Vec<_> = endpoints.filter_map(addr).collect();
-        addrs.sort();
-        if let Some(id) = cluster["id"].as_str() {
-            all.insert(id.to_owned(), addrs);
-        }
-    }
-    all
-}
-
 /// Waits until a program says that it is ready.
 async fn wait_ready(process: &mut Process, admin: SocketAddr) -> Result<()> {
     let admin = ApiClient::plain(admin);
@@ -487,7 +372,10 @@ async fn wait_ready(process: &mut Process, admin: SocketAddr) -> Result<()> {
 }
 
 /// Asks again and again until it holds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+pub(crate) async fn eventually(
+    what: &str,
+    mut holds: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
     let began = Instant::now();
     loop {
         let held = holds().await;
