@@ -1,12 +1,13 @@
 //! From a service's slices to the endpoints of one of its ports. Pure: always computed from all slices (K8S-87).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use l5d_naming::{Endpoint, EndpointSet, EndpointWeight, Replicas};
 
 use super::model::{Family, Service, Slice, SliceEndpoint};
+use super::near::Place;
 use super::{FamilyChoice, PortRef};
 
 /// A slice, as it takes part.
@@ -24,8 +25,6 @@ pub(super) struct Question<'a> {
     pub(super) label: Option<(&'a str, &'a str)>,
     pub(super) family: FamilyChoice,
     pub(super) draining: bool,
-    /// Only endpoints that count on this node are wanted; others may be left out.
-    pub(super) node: Option<&'a str>,
     /// Whether hints count (K8S-99).
     pub(super) zone_hints: bool,
     /// Whether the Service's own policy counts (K8S-100).
@@ -75,8 +74,12 @@ struct Wanted<'a> {
     exists: bool,
 }
 
-/// Merges (K8S 2.4, 2.5, 2.6, 6.2).
-pub(super) fn merge<'a>(question: &Question<'_>, facts: &Facts<'a>) -> Merged<'a> {
+/// Merges (K8S 2.4, 2.5, 2.6, 6.2). `near`: no more than these endpoints are wanted.
+pub(super) fn merge<'a>(
+    question: &Question<'_>,
+    facts: &Facts<'a>,
+    near: Option<&mut dyn Iterator<Item = Place>>,
+) -> Merged<'a> {
     let by_number = matches!(question.port, PortRef::Number(_));
     let needs_services = by_number || question.label.is_some();
     if !facts.slices_known || (needs_services && !facts.services_known) {
@@ -103,36 +106,49 @@ pub(super) fn merge<'a>(question: &Question<'_>, facts: &Facts<'a>) -> Merged<'a
         }
         _ => return Merged::Absent,
     };
-    collect(&wanted, question, facts)
+    collect(&wanted, question, facts, near)
 }
 
-fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) -> Merged<'a> {
+fn collect<'a>(
+    wanted: &Wanted<'_>,
+    question: &Question<'_>,
+    facts: &Facts<'a>,
+    near: Option<&mut dyn Iterator<Item = Place>>,
+) -> Merged<'a> {
     let family = family(question.family, facts);
-    let near = question.node.map(|node| addresses_near(node, facts));
-    let is_wanted = |ip| near.as_ref().is_none_or(|near| near.contains(ip));
-    let mut exists = wanted.exists;
-    let mut candidates = Vec::new();
-    for part in facts
-        .parts
-        .iter()
-        .filter(|p| p.slice.family == Some(family))
-    {
-        let port = part.slice.ports.iter().find(|p| *p.name == *wanted.name);
-        let Some(number) = port.and_then(|p| p.number.or(wanted.all_ports)) else {
-            continue;
-        };
-        exists = true;
-        let endpoints = part.slice.endpoints.iter();
-        let endpoints = endpoints.filter(|e| is_wanted(&e.ip));
-        candidates.extend(endpoints.map(|endpoint| Candidate {
-            addr: SocketAddr::new(endpoint.ip, number),
-            endpoint,
-            rv: part.rv,
-            held: part.held,
-        }));
-    }
-    if !exists {
+    let number = |part: &Part<'a>| {
+        let mut ports = part.slice.ports.iter();
+        let port = ports.find(|p| *p.name == *wanted.name)?;
+        let number = port.number.or(wanted.all_ports)?;
+        (part.slice.family == Some(family)).then_some(number)
+    };
+    let numbers: Vec<Option<u16>> = facts.parts.iter().map(number).collect();
+    if !wanted.exists && numbers.iter().all(Option::is_none) {
         return Merged::Absent;
+    }
+    let candidate = |part: &Part<'a>, number, endpoint: &'a SliceEndpoint| Candidate {
+        addr: SocketAddr::new(endpoint.ip, number),
+        endpoint,
+        rv: part.rv,
+        held: part.held,
+    };
+    let mut candidates = Vec::new();
+    match near {
+        Some(near) => candidates.extend(near.filter_map(|place| {
+            let part = &facts.parts[place.part as usize];
+            let number = numbers[place.part as usize]?;
+            let slice: &'a Slice = part.slice;
+            Some(candidate(part, number, &slice.endpoints[place.at as usize]))
+        })),
+        None => {
+            for (part, number) in facts.parts.iter().zip(&numbers) {
+                let (slice, Some(number)) = (part.slice, *number) else {
+                    continue;
+                };
+                let endpoints = slice.endpoints.iter();
+                candidates.extend(endpoints.map(|e| candidate(part, number, e)));
+            }
+        }
     }
     candidates.sort_by(Candidate::better_first);
     candidates.dedup_by_key(|c| c.addr);
@@ -143,14 +159,6 @@ fn collect<'a>(wanted: &Wanted<'_>, question: &Question<'_>, facts: &Facts<'a>) 
         hinted: question.zone_hints,
         at: facts.at,
     })
-}
-
-/// All addresses of which any copy is on this node, or on no known one: sorting out the copies of these is enough for the
-/// node's answer, and much less than of a whole big service.
-fn addresses_near(node: &str, facts: &Facts<'_>) -> HashSet<IpAddr> {
-    let endpoints = facts.parts.iter().flat_map(|p| p.slice.endpoints.iter());
-    let near = endpoints.filter(|e| e.node.as_deref().is_none_or(|n| n == node));
-    near.map(|e| e.ip).collect()
 }
 
 /// K8S-29: the Service's label, or the slices' if there is no Service; without regard to case.

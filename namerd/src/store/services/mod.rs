@@ -10,6 +10,7 @@ mod intern;
 mod merge;
 mod model;
 mod narrow;
+mod near;
 mod nodes;
 mod seen;
 mod status;
@@ -417,11 +418,11 @@ impl Endpoints for ServicePort {
     }
 
     fn on_node(&self, node: &str) -> Option<Arc<Cell<Replicas>>> {
-        let state = self.services.shared.state.lock();
-        Some(
-            self.views
-                .on_node(|| state.merge_near(&self.views, Some(node)), node),
-        )
+        let state = &mut *self.services.shared.state.lock();
+        let cell = self
+            .views
+            .on_node(move || state.merge_near(&self.views, node), node);
+        Some(cell)
     }
 }
 

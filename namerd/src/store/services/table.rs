@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::intern::Interner;
 use super::merge::{self, Facts, Merged, Part, Question};
 use super::model::{Content, Kind, Meta, Node, Object, ObjectName, Service, Slice};
+use super::near::NearIndex;
 use super::nodes::{NodeCells, PodCidrs};
 use super::views::Views;
 use super::{NamedPort, Policy, PortRef};
@@ -52,6 +53,8 @@ struct Entry {
     /// The newest resource version of a slice event, deletions included.
     newest: u64,
     views: Vec<Weak<Views>>,
+    /// Of the slices and held endpoints as they are; forgotten when they change.
+    near: Option<Arc<NearIndex>>,
 }
 
 #[derive(Clone, Copy)]
@@ -272,6 +275,7 @@ impl State {
             let Some(entry) = self.entries.get_mut(&service) else {
                 continue;
             };
+            entry.near = None;
             entry.views.retain(|views| views.strong_count() > 0);
             if entry.is_empty() {
                 self.entries.remove(&service);
@@ -290,39 +294,42 @@ impl State {
 
     /// The present answer to a lookup.
     pub(super) fn merge(&self, views: &Views) -> Merged<'_> {
-        self.merge_near(views, None)
+        merge::merge(&self.question(views), &self.facts(&views.service), None)
     }
 
-    /// The same; where a node is given, with no more than what its answer depends on.
-    pub(super) fn merge_near(&self, views: &Views, node: Option<&str>) -> Merged<'_> {
-        let entry = self.entries.get(&views.service);
-        let slices = entry.into_iter().flat_map(|e| {
-            let part = |rv: &u64, slice, held| Part {
-                slice,
-                rv: *rv,
-                held,
-            };
-            let slices = e.slices.values();
-            let shown = slices.map(move |(rv, slice)| part(rv, slice, false));
-            shown.chain(e.held.iter().map(move |(rv, slice)| part(rv, slice, true)))
+    /// The same with no more than what one node's answer depends on: costs that answer, not the service (K8S-143).
+    pub(super) fn merge_near(&mut self, views: &Views, node: &str) -> Merged<'_> {
+        let index = |entry: &Entry| Arc::new(NearIndex::new(&entry.parts()));
+        let near = self.entries.get_mut(&views.service).map(|entry| {
+            let known = entry.near.take();
+            let near = known.unwrap_or_else(|| index(entry));
+            Arc::clone(entry.near.insert(near))
         });
-        let facts = Facts {
-            slices_known: self.synced[Kind::Slices.index()],
-            services_known: self.synced[Kind::Services.index()],
-            service: self.service(&views.service),
-            parts: slices.collect(),
-            at: entry.map_or(0, |e| e.newest),
-        };
-        let question = Question {
+        let near = near.unwrap_or_default();
+        let (question, facts) = (self.question(views), self.facts(&views.service));
+        merge::merge(&question, &facts, Some(&mut near.of(node)))
+    }
+
+    fn question<'a>(&self, views: &'a Views) -> Question<'a> {
+        Question {
             port: &views.port,
             label: views.label.as_ref().map(|(k, v)| (&**k, &**v)),
             family: self.policy.family,
             draining: self.policy.terminating_fallback,
-            node,
             zone_hints: self.policy.zone_hints,
             traffic_policy: self.policy.traffic_policy,
-        };
-        merge::merge(&question, &facts)
+        }
+    }
+
+    fn facts(&self, service: &ObjectName) -> Facts<'_> {
+        let entry = self.entries.get(service);
+        Facts {
+            slices_known: self.synced[Kind::Slices.index()],
+            services_known: self.synced[Kind::Services.index()],
+            service: self.service(service),
+            parts: entry.map(Entry::parts).unwrap_or_default(),
+            at: entry.map_or(0, |e| e.newest),
+        }
     }
 
     // --- reading
@@ -487,6 +494,16 @@ fn left_behind(old: &Slice, stays: Option<&Slice>) -> Option<Slice> {
 // === impl Entry ===
 
 impl Entry {
+    fn parts(&self) -> Vec<Part<'_>> {
+        let part = |(rv, slice), held| Part { slice, rv, held };
+        let shown = self.slices.values().map(|(rv, slice)| (*rv, &**slice));
+        let held = self.held.iter().map(|(rv, slice)| (*rv, slice));
+        shown
+            .map(|s| part(s, false))
+            .chain(held.map(|s| part(s, true)))
+            .collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.slices.is_empty() && self.held.is_empty() && self.views.is_empty()
     }

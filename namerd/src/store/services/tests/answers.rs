@@ -463,3 +463,30 @@ fn a_nodes_zone_is_known() {
     world.delete(Kind::Nodes, "n1");
     assert_eq!(zone.value(), None);
 }
+
+#[test]
+fn k8s_143_a_nodes_answer_is_found_where_it_is_now() {
+    let mut world = World::new();
+    world.slice("a", "world", "http:80", "10.0.0.1@n1 10.0.0.2@n2 10.0.0.3");
+    world.slice("b", "world", "http:81", "10.0.0.4@n1 10.0.0.1");
+    let port = world.port("http", "world");
+    let on = |node: &str| port.on_node(node).expect("an index by node");
+    let one = on("n1");
+    assert_eq!(
+        show(&one),
+        "[10.0.0.1:80 10.0.0.1:81 10.0.0.3:80 10.0.0.4:81]"
+    );
+    // What was found for one node does not outlive a change: n2 is looked up after it.
+    world.slice("a", "world", "http:80", "10.0.0.0@n2 10.0.0.1@n2");
+    world.pass(50);
+    assert_eq!(show(&on("n2")), "[10.0.0.0:80 10.0.0.1:80 10.0.0.1:81]");
+    world.delete(Kind::Slices, "a");
+    assert_eq!(
+        show(&on("n3")),
+        "[10.0.0.1:81]",
+        "held, but not on this node"
+    );
+    world.pass(50);
+    assert_eq!(show(&on("n4")), "[10.0.0.1:81]");
+    assert_eq!(show(&one), "[10.0.0.1:81 10.0.0.4:81]");
+}
