@@ -10,14 +10,22 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use http::{Request, header};
 use http_body_util::BodyExt;
-use kube::client::Body;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
 use parking_lot::Mutex;
+use tower::{BoxError, ServiceBuilder};
 
 use super::{Address, K8sError};
 
-/// How long a connection may take to be made.
+/// How long a connection may take to be made; TLS on it counts to the request, which has a deadline of its own.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The system probes a silent connection after this time (Kubernetes 7.3).
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// What was sent and not acknowledged, probes included, for so long ends a connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// A body as it comes in. An error is a connection that was cut.
 pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
@@ -62,10 +70,32 @@ impl ApiServer {
             return Ok(client.clone());
         }
         let config = self.address.config()?;
-        let client = Client::try_from(config).map_err(|e| K8sError::Client(e.to_string()))?;
+        let client = connect(&config).map_err(|e| K8sError::Client(chain(&e)))?;
         *kept = Some(client.clone());
         Ok(client)
     }
+}
+
+/// kube's own client has no say over sockets and tries again unasked, so its layers are put together here: base URI,
+/// token (read again as its file changes), TLS.
+fn connect(config: &Config) -> kube::Result<Client> {
+    // TLS asks for a provider of the whole process; if it has one already, that one is used.
+    let _one_is_set = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    let tls = config.rustls_https_connector_with_connector(tcp)?;
+    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(tls);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
 }
 
 #[async_trait]
@@ -123,7 +153,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl Address {
     fn config(&self) -> Result<Config, K8sError> {
-        let mut config = match self {
+        Ok(match self {
             Address::InCluster => {
                 Config::incluster().map_err(|e| K8sError::InCluster(e.to_string()))?
             }
@@ -145,12 +175,7 @@ impl Address {
                 config.root_cert_file.clone_from(ca_file);
                 config
             }
-        };
-        // Waits and retries are the watches' own (K8S-114).
-        config.default_retry = false;
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = None;
-        Ok(config)
+        })
     }
 }
 
