@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::tcp::ReadHalf;
 
 /// A worker's spare buffers.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +91,14 @@ impl Buffer {
     pub(crate) async fn fill<R: AsyncRead + Unpin>(&mut self, read: &mut R) -> io::Result<usize> {
         self.make_room();
         let n = read.read(&mut self.data[self.end..]).await?;
+        self.end += n;
+        Ok(n)
+    }
+
+    /// Reads what is there already, as [`Buffer::fill`] does.
+    pub(crate) fn try_fill(&mut self, read: &ReadHalf<'_>) -> io::Result<usize> {
+        self.make_room();
+        let n = read.try_read(&mut self.data[self.end..])?;
         self.end += n;
         Ok(n)
     }

@@ -1,6 +1,7 @@
 //! One client connection: its requests one after the other, until somebody has had enough.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -45,13 +46,21 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: TcpStream) {
             buf: server.worker.buffers.buffer(),
         };
         loop {
-            if client.buf.is_empty() {
+            while client.buf.is_empty() {
                 client.buf.release();
                 tokio::select! {
                     biased;
                     _ = client.read.readable() => {}
-                    () = &mut idle_end => break Next::Close,
+                    () = &mut idle_end => break,
                 }
+                // What is called readable may have nothing to read: then the wait goes on.
+                if !matches!(client.buf.try_fill(&client.read), Err(e) if e.kind() == ErrorKind::WouldBlock)
+                {
+                    break;
+                }
+            }
+            if client.buf.is_empty() {
+                break Next::Close;
             }
             // Boxed: between requests a connection holds no room for one.
             match Box::pin(serve(&server, &mut client)).await {

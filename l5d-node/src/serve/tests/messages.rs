@@ -301,6 +301,7 @@ async fn draining_finishes_what_is_open_and_loses_nothing() {
     let mut idle = proxy.connect().await;
     idle.send("GET /x HTTP/1.1\r\nHost:\r\n\r\n").await;
     idle.response().await;
+    let mut unused = proxy.connect().await;
     proxy.stop.cancel();
     // No new connections, as soon as the listener is gone.
     while TcpStream::connect(proxy.addr).await.is_ok() {
@@ -310,6 +311,8 @@ async fn draining_finishes_what_is_open_and_loses_nothing() {
     idle.send("GET /x HTTP/1.1\r\nHost:\r\n\r\n").await;
     assert_eq!(idle.response().await.get("connection"), Some("close"));
     drop(idle);
+    assert_eq!(unused.rest().await, "", "ends while others are busy");
+    drop(unused);
     go.send(true).unwrap();
     let response = busy.response().await;
     assert_eq!(
