@@ -1,5 +1,7 @@
 //! What is known of the cluster now, and which cells depend on it. One writer at a time.
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -9,11 +11,11 @@ use tokio::time::Instant;
 
 use super::intern::Interner;
 use super::merge::{self, Facts, Merged, Part, Question};
-use super::model::{Content, Kind, Meta, Node, Object, ObjectName, Service, Slice};
+use super::model::{Content, Kind, Meta, Node, Object, ObjectName, Slice};
 use super::near::NearIndex;
 use super::nodes::{NodeCells, PodCidrs};
 use super::views::Views;
-use super::{NamedPort, Policy, PortRef};
+use super::{NamedPort, Policy};
 use crate::store::Cell;
 
 /// The model behind its lock.
@@ -330,137 +332,6 @@ impl State {
             parts: entry.map(Entry::parts).unwrap_or_default(),
             at: entry.map_or(0, |e| e.newest),
         }
-    }
-
-    // --- reading
-
-    /// The shared views of a lookup.
-    pub(super) fn views(
-        &mut self,
-        service: ObjectName,
-        port: PortRef,
-        label: Option<(Arc<str>, Arc<str>)>,
-    ) -> Arc<Views> {
-        let entry = self.entries.entry(service.clone()).or_default();
-        let mut known = entry.views.iter().filter_map(Weak::upgrade);
-        if let Some(views) = known.find(|v| v.port == port && v.label == label) {
-            return views;
-        }
-        let views = Views::new(service, port, label);
-        entry.views.push(Arc::downgrade(&views));
-        self.lookups += 1;
-        if self.lookups >= self.sweep_at {
-            self.sweep();
-        }
-        views
-    }
-
-    /// Forgets lookups that nobody holds any more (K8S-144).
-    fn sweep(&mut self) {
-        self.lookups = 0;
-        self.entries.retain(|_, entry| {
-            entry.views.retain(|views| views.strong_count() > 0);
-            self.lookups += entry.views.len();
-            !entry.is_empty()
-        });
-        self.nodes_of.retain(|_, cell| cell.strong_count() > 0);
-        self.node_cells.sweep();
-        self.sweep_at = (2 * self.lookups).max(1024);
-    }
-
-    /// How many objects of a kind there are, and how many of them show an older content than the last one.
-    pub(super) fn count(&self, kind: Kind) -> (usize, usize) {
-        let objects = &self.objects[kind.index()];
-        (objects.len(), objects.values().filter(|o| o.stale).count())
-    }
-
-    #[cfg(test)]
-    pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.entries.len(), self.interner.len())
-    }
-
-    /// The zone of a node.
-    pub(super) fn zone(&mut self, node: &str) -> Arc<Cell<Option<Arc<str>>>> {
-        let nodes = &self.objects[Kind::Nodes.index()];
-        self.node_cells.zone(node, || {
-            let stored = nodes.get(&ObjectName::new("", node))?;
-            as_node(stored.content.as_ref()?)?.zone.clone()
-        })
-    }
-
-    /// Whose pods have which addresses.
-    pub(super) fn pod_cidrs(&mut self) -> Option<Arc<Cell<Arc<PodCidrs>>>> {
-        let nodes = &self.objects[Kind::Nodes.index()];
-        let cidrs = || PodCidrs::new(known_nodes(nodes));
-        let is_wanted = self.policy.pod_cidrs;
-        is_wanted.then(|| self.node_cells.cidrs(cidrs))
-    }
-
-    /// Lists the names that lookups can find, sorted; kept up to date while it is held.
-    pub(super) fn names(&mut self) -> Arc<Cell<Arc<[NamedPort]>>> {
-        self.names.upgrade().unwrap_or_else(|| {
-            let cell = Cell::new(self.list_names());
-            self.names = Arc::downgrade(&cell);
-            cell
-        })
-    }
-
-    /// The node of the endpoint with this address.
-    pub(super) fn node_of(&mut self, ip: IpAddr) -> Arc<Cell<Option<Arc<str>>>> {
-        if let Some(cell) = self.nodes_of.get(&ip).and_then(Weak::upgrade) {
-            return cell;
-        }
-        let mut slices = self.entries.values().flat_map(|e| e.slices.values());
-        let cell = Cell::new(slices.find_map(|(_, slice)| slice.node_of(ip)));
-        self.nodes_of.insert(ip, Arc::downgrade(&cell));
-        cell
-    }
-
-    fn feed_nodes_of(&self, slice: &Slice) {
-        if self.nodes_of.is_empty() {
-            return;
-        }
-        for endpoint in slice.endpoints.iter().filter(|e| e.node.is_some()) {
-            if let Some(cell) = self.nodes_of.get(&endpoint.ip).and_then(Weak::upgrade) {
-                cell.set(endpoint.node.clone());
-            }
-        }
-    }
-
-    fn service(&self, name: &ObjectName) -> Option<&Service> {
-        match &self.objects[Kind::Services.index()].get(name)?.content {
-            Some(Content::Service(service)) => Some(service),
-            _ => None,
-        }
-    }
-
-    /// Named ports by name, unnamed ones by number (K8S-25).
-    fn list_names(&self) -> Arc<[NamedPort]> {
-        let named = |name: &ObjectName, port| NamedPort {
-            namespace: Arc::clone(&name.namespace),
-            service: Arc::clone(&name.name),
-            port,
-        };
-        let mut names = BTreeSet::new();
-        for (service, entry) in &self.entries {
-            if self.service(service).is_some_and(|s| s.external_name) {
-                continue;
-            }
-            let slices = entry.slices.values().filter(|(_, s)| s.family.is_some());
-            let ports = slices.flat_map(|(_, slice)| slice.ports.iter());
-            for port in ports.filter(|p| !p.name.is_empty() && p.number.is_some()) {
-                names.insert(named(service, PortRef::Name(Arc::clone(&port.name))));
-            }
-        }
-        for (name, stored) in &self.objects[Kind::Services.index()] {
-            if let Some(Content::Service(service)) = &stored.content {
-                let unnamed = service.ports.iter().filter(|p| p.name.is_empty());
-                for port in unnamed.filter(|_| !service.external_name) {
-                    names.insert(named(name, PortRef::Number(port.number)));
-                }
-            }
-        }
-        names.into_iter().collect()
     }
 }
 
