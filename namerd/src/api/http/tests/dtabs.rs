@@ -222,7 +222,7 @@ async fn bodies_in_chunks_are_read_whole_and_long_ones_refused() {
     let long = format!("{TEXT}Content-Length: 5242881\r\n");
     assert_eq!(
         world
-            .send("PUT", "/api/1/dtabs/default", &long, "")
+            .send("PUT", "/api/1/dtabs/default", &long, &" ".repeat(5_242_881))
             .await
             .status,
         413
