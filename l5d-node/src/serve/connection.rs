@@ -1,6 +1,5 @@
 //! One client connection: its requests one after the other, until somebody has had enough.
 
-use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -204,17 +203,28 @@ pub(crate) async fn accept(server: Rc<Server>, listener: tokio::net::TcpListener
             accepted = listener.accept() => take(&server, accepted).await,
         }
     }
-    // Whoever is in the backlog believes to be connected.
-    while let Some(accepted) = now_or_never(listener.accept()) {
-        if accepted.is_err() {
-            break;
-        }
-        take(&server, accepted).await;
+    if let Err(e) = take_waiting(&server, listener).await {
+        tracing::warn!(server = %server.config.label, error = %e, "cannot take who is waiting");
     }
 }
 
-fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    futures_util::FutureExt::now_or_never(future)
+/// Whoever is in the backlog believes to be connected. The system is asked itself: the runtime may not have heard of all.
+async fn take_waiting(
+    server: &Rc<Server>,
+    listener: tokio::net::TcpListener,
+) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, addr)) => {
+                stream.set_nonblocking(true)?;
+                take(server, Ok((TcpStream::from_std(stream)?, addr))).await;
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
