@@ -3,6 +3,7 @@
 //! Tests that are written against [`Cluster`] run against both, which keeps the double honest.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Method, StatusCode};
@@ -115,22 +116,32 @@ impl Cluster {
         Ok(())
     }
 
-    /// Creates an object, or changes it to what is given (a merge patch: lists are replaced whole).
+    /// Creates an object, or changes it to what is given (a merge patch: lists are replaced whole). Like a controller it
+    /// asks again when a connection breaks, as those may that a server took just before it was restarted.
     pub async fn apply(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {
+        let mut attempts = 3;
+        loop {
+            match self.apply_once(kind, object).await {
+                Err(error) if attempts > 1 && error.is::<Broken>() => attempts -= 1,
+                applied => return applied,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn apply_once(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {
         let metadata = &object["metadata"];
         let name = metadata["name"].as_str().context("metadata.name")?;
         let namespace = metadata["namespace"].as_str();
         let url = kind.url(namespace, Some(name));
-        let answer = self
-            .api
-            .send(Method::PATCH, &url, &[], Some(object))
-            .await?;
+        let patch = self.api.send(Method::PATCH, &url, &[], Some(object));
+        let answer = patch.await.context(Broken)?;
         if answer.status != StatusCode::NOT_FOUND {
             return answer.ok().with_context(|| url);
         }
         let collection = kind.url(namespace, None);
         let answer = self.api.send(Method::POST, &collection, &[], Some(object));
-        answer.await?.ok().with_context(|| url)
+        answer.await.context(Broken)?.ok().with_context(|| url)
     }
 
     /// Deletes an object; it need not be there.
@@ -185,6 +196,11 @@ impl Cluster {
         self.api.get(path).await
     }
 }
+
+/// No answer came, as opposed to one that refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer")]
+struct Broken;
 
 // === impl Workload ===
 
