@@ -1,11 +1,14 @@
 //! Numbers: the metric tree of node-proxy 15.2 as Prometheus text (15.3) and as flat JSON (15.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use l5d_naming::Replicas;
 use serde_json::{Map, Value};
 
 use super::Sight;
+use crate::cache::Cluster;
 use crate::serve::{RouterView, Scope};
 
 /// One number, or one distribution.
@@ -47,8 +50,9 @@ const QUANTILES: [(f64, &str); 6] = [
 /// All numbers now.
 pub(super) fn samples(sight: &Sight) -> Vec<Sample> {
     let mut all = Vec::new();
+    let sizes = sizes(sight);
     for (index, router) in sight.stats.view().iter().enumerate() {
-        routed(router, &mut all);
+        routed(router, &sizes, &mut all);
         cached(sight, index, &router.label, &mut all);
     }
     followed(sight, &mut all);
@@ -56,7 +60,20 @@ pub(super) fn samples(sight: &Sight) -> Vec<Sample> {
     all
 }
 
-fn routed(router: &RouterView, all: &mut Vec<Sample>) {
+/// How many endpoints each bound cluster has, by its label as a client.
+fn sizes(sight: &Sight) -> HashMap<String, usize> {
+    let clusters = sight.namerds.iter().flat_map(|set| set.clusters.live());
+    let size = |cluster: Arc<Cluster>| match &cluster.state().replicas {
+        Replicas::Bound(set) => {
+            let label = cluster.id.to_string().trim_start_matches('/').to_owned();
+            Some((label, set.len()))
+        }
+        _ => None,
+    };
+    clusters.filter_map(size).collect()
+}
+
+fn routed(router: &RouterView, sizes: &HashMap<String, usize>, all: &mut Vec<Sample>) {
     let kinds = [
         ("server", &router.servers),
         ("service", &router.services),
@@ -66,6 +83,21 @@ fn routed(router: &RouterView, all: &mut Vec<Sample>) {
         for scope in scopes {
             scoped(&router.label, kind, scope, all);
         }
+    }
+    for client in &router.clients {
+        let size = sizes.get(&client.label).copied().unwrap_or_default();
+        all.push(Sample {
+            name: "rt:client:loadbalancer:size".to_owned(),
+            labels: vec![
+                ("rt", router.label.clone()),
+                ("client", client.label.clone()),
+            ],
+            place: format!(
+                "rt/{}/client/{}/loadbalancer/size",
+                router.label, client.label
+            ),
+            value: Measured::Gauge(size as u64),
+        });
     }
     for (reason, count) in &router.failures {
         all.push(Sample {

@@ -281,6 +281,10 @@ async fn a_request_goes_where_namerd_says_and_the_pages_show_it() {
     let metrics = get(running.admin, "admin", "/metrics").await;
     let line = "rt:service:requests{rt=\"outgoing\", service=\"svc/web\"} 1\n";
     assert!(metrics.contains(line), "{metrics}");
+    let sizes = metrics
+        .lines()
+        .find(|l| l.starts_with("rt:client:loadbalancer:size{"));
+    assert!(sizes.is_some_and(|l| l.ends_with(" 1")), "{metrics}");
     let clients = get(running.admin, "admin", "/client_state.json").await;
     assert!(
         clients.contains("\"cluster\":{\"addresses\":["),
