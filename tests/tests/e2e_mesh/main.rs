@@ -233,6 +233,10 @@ fn tools_of_others_understand_namerd() -> Result<()> {
             "http://{}/api/1/resolve/default?path=/svc/world",
             mesh.control(4180).addr()
         );
+        if Command::new("curl").arg("--version").output().is_err() {
+            eprintln!("left out: curl is not installed (apt-get install curl)");
+            return Ok(());
+        }
         let curl = run("curl".as_ref(), &["-sSf", &url])?;
         let addrs: serde_json::Value = serde_json::from_str(&curl)?;
         assert_eq!(addrs["type"], "bound", "{curl}");

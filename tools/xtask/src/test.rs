@@ -76,13 +76,32 @@ pub(crate) fn ci() -> anyhow::Result<()> {
             "cargo-deny is not installed: licences and duplicates are not checked (cargo install cargo-deny)",
         );
     }
-    fuzz(5)?;
+    if has_cxx() {
+        fuzz(5)?;
+    } else {
+        say(
+            "no C++ compiler is here: the parsers are not fuzzed (the fuzzer needs one, such as g++)",
+        );
+    }
     test(false, &[])?;
     demo(&["--once".to_owned()])
 }
 
+/// Whether the fuzzer's C++ part can be built: the compiler that the `cc` crate would take.
+fn has_cxx() -> bool {
+    let named = std::env::var("CXX").ok().filter(|cxx| !cxx.is_empty());
+    named
+        .iter()
+        .map(String::as_str)
+        .chain(["c++"])
+        .any(|cxx| has(cxx, "--version"))
+}
+
 /// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.
 pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
+    if !has_cxx() {
+        bail!("the fuzzer is built with a C++ compiler and none is here: install one, such as g++");
+    }
     // Run from its own folder, whose configuration has the compiler flags that make a program fuzzable.
     let folder = root().join("proto/naming/fuzz");
     for target in ["path", "prefix", "tree", "dtab"] {
