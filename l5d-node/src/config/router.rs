@@ -33,7 +33,7 @@ const LAYERS: Kinds = Kinds {
 const PROTOCOLS_LATER: [&str; 4] = ["h2", "thrift", "mux", "thriftmux"];
 
 /// Router keys that come later.
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "allowConnect",
     "originator",
     "tracePropagator",
@@ -41,7 +41,6 @@ const LATER: [&str; 15] = [
     "httpAccessLogRollPolicy",
     "httpAccessLogAppend",
     "httpAccessLogRotateCount",
-    "streamingEnabled",
     "h2AccessLog",
     "h2AccessLogRollPolicy",
     "h2AccessLogAppend",
@@ -118,6 +117,12 @@ pub(super) fn read(section: &Section<'_>, servers: &mut Servers) -> Option<Route
     let max_initial_line_bytes = kib("maxInitialLineKB", 1, 4);
     let max_err_response_bytes = kib("maxErrResponseKB", 0, 5120);
     let _ = section.key("experimental").boolean();
+    let streaming = section.key("streamingEnabled");
+    let spot = streaming.spot();
+    if streaming.boolean() == Some(false) {
+        let message = "`streamingEnabled: false` is not supported yet";
+        section.reader().mistake(spot, message, None);
+    }
     section.legacy("announcers", "announcing was for ZooKeeper server sets");
     section.legacy("compressionLevel", "responses are never compressed");
     for key in LATER {

@@ -42,6 +42,17 @@ fn defaults_are_those_of_the_tables() {
     assert_eq!(router.identifiers, [host]);
 }
 
+/// The default may be written down; what it excludes comes later.
+#[test]
+fn streaming_is_on() {
+    let text = |on| {
+        format!("routers: [{{protocol: http, streamingEnabled: {on}, servers: [{{port: 0}}]}}]")
+    };
+    read("l5d.yml", &text(true)).expect("the default");
+    let mistakes = read("l5d.yml", &text(false)).expect_err("not yet");
+    assert!(mistakes.to_string().contains("is not supported yet"));
+}
+
 #[test]
 fn a_daemonset_configuration_loads() {
     let config = read(
