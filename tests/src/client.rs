@@ -250,6 +250,16 @@ impl Lines {
         }
     }
 
+    /// The next line that is no bookmark: a server may send those whenever it likes.
+    pub async fn change(&mut self) -> anyhow::Result<Option<Value>> {
+        loop {
+            match self.next().await? {
+                Some(line) if line["type"] == "BOOKMARK" => {}
+                line => return Ok(line),
+            }
+        }
+    }
+
     /// Lines until one fits, that one included; an error if the body ends before.
     pub async fn until(
         &mut self,
