@@ -133,7 +133,29 @@ async fn k8s_105_watches_ask_for_no_more_than_they_need() -> Result<()> {
     Ok(())
 }
 
-/// RES-4: a version is encoded once, however many follow, and an unrelated change costs nothing.
+/// K8S-33: after the first lists any name is answered from memory, whether it exists or not.
+#[tokio::test]
+async fn k8s_33_a_first_lookup_asks_the_api_server_nothing() -> Result<()> {
+    let on = Ground::new().await?;
+    let traffic = on.double().traffic();
+    traffic.wait(|now| now.all_open_watches() == 3).await;
+    let requests = traffic.seen().len();
+    for port in ["http", "80"] {
+        let path = format!("/#/io.l5d.k8s/default/{port}/world");
+        let plain = on.control.ask(&path, &[], None)?;
+        let local = on.control.ask(&path, &[localnode()], Some("node-1"))?;
+        let outgoing = on.control.ask(&path, &[daemonset("linkerd")], None)?;
+        let all = [plain.now(), local.now(), outgoing.now()];
+        assert_eq!(all.map(|seen| seen.len()), [2, 1, 2]);
+    }
+    let path = "/#/io.l5d.k8s/default/http/moon";
+    assert!(on.control.ask(path, &[], None)?.now().is_neg());
+    assert_eq!(traffic.seen().len(), requests);
+    on.assert_three_watches();
+    Ok(())
+}
+
+/// RES-4, K8S-145: a version is encoded once, however many follow, and an unrelated change costs nothing.
 #[tokio::test]
 async fn res_4_one_encoding_a_version_for_two_hundred_nodes() -> Result<()> {
     let mut on = Ground::new().await?;

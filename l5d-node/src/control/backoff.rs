@@ -76,6 +76,20 @@ mod tests {
         }
     }
 
+    /// A namerd that restarts loses all its nodes at once.
+    #[test]
+    fn k8s_153_after_a_loss_waits_are_spread_evenly_over_three_seconds() {
+        let mut seconds = [0; 3];
+        for seed in 0..3_000 {
+            let mut backoff = Backoff::new(LONGEST, Rng::with_seed(seed));
+            seconds[backoff.after_loss().as_secs() as usize] += 1;
+        }
+        assert!(
+            seconds.iter().all(|n| (900..=1_100).contains(n)),
+            "{seconds:?}"
+        );
+    }
+
     #[test]
     fn the_configuration_may_lower_the_longest_wait() {
         let mut backoff = Backoff::new(Duration::from_secs(2), Rng::with_seed(1));

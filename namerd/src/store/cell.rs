@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn k8s_140_readers_do_not_wait_for_a_writer_and_keep_what_they_read() {
+        let cell = Cell::new(1);
+        let read = cell.get();
+        let writing = cell.writing.lock();
+        // A reader that took the lock would hang here.
+        assert_eq!((*cell.get(), cell.version()), (*read, Version(1)));
+        drop(writing);
+        cell.set(2);
+        assert_eq!((*read, *cell.get()), ((Version(1), 1), (Version(2), 2)));
+    }
+
+    #[test]
     fn listeners_hear_until_their_subscription_is_dropped() {
         let cell = Cell::new(0);
         let count = Arc::new(Count::default());

@@ -500,6 +500,59 @@ mod outgoing {
     }
 
     #[test]
+    fn k8s_141_what_changes_behind_the_same_gateways_is_not_told() {
+        let world = World::with(
+            "10.1.9.9:4141@n1 10.2.9.9:4141@n2",
+            "10.1.0.1:80@n1 10.1.0.2:80@n1 10.2.0.1:80@n2",
+        );
+        let (pods, out) = (world.base().endpoints.whole(), world.outgoing(true));
+        let (of_pods, before) = (pods.get().0, out.get());
+        // A pod is replaced on its node, all in one event.
+        world.endpoints("10.1.0.1:80@n1 10.1.0.3:80@n1 10.2.0.1:80@n2");
+        assert!(pods.get().0 > of_pods);
+        assert_eq!(out.get().0, before.0);
+        // One more is a visible change: the next version.
+        world.endpoints("10.1.0.1:80@n1 10.1.0.3:80@n1 10.2.0.1:80@n2 10.2.0.2:80@n2");
+        assert_eq!(out.get().0.0, before.0.0 + 1);
+        let Replicas::Bound(set) = out.value() else {
+            panic!("bound");
+        };
+        assert!(set.endpoints().is_sorted_by_key(|e| e.addr));
+    }
+
+    #[test]
+    fn k8s_148_an_event_costs_its_own_service_however_many_others_there_are() {
+        let runs_of_one_event = |others: u16| {
+            let world = World::with("10.1.9.9:4141@n1", "10.1.0.1:80@n1");
+            let others: Vec<_> = (0..others)
+                .map(|n| {
+                    let name = format!("other-{n}");
+                    world.put("default", &name, "http", "10.1.0.2:80@n1");
+                    let other = Cluster {
+                        id: ClusterId(path(&["#", "io.l5d.k8s", "default", "http", &name])),
+                        endpoints: world.services.port(
+                            "default",
+                            PortRef::parse("http"),
+                            &name,
+                            None,
+                        ),
+                    };
+                    let out = world.apply(&daemonset(true), &other, &Caller::default());
+                    out.endpoints.whole()
+                })
+                .collect();
+            let out = world.outgoing(true);
+            let before = world.engine.runs();
+            world.endpoints("10.1.0.1:80@n1 10.1.0.3:80@n1");
+            assert_eq!(show(&out), "10.1.9.9:4141*2");
+            assert!(others.iter().all(|other| show(other) == "10.1.9.9:4141"));
+            world.engine.runs() - before
+        };
+        assert_eq!(runs_of_one_event(0), 1);
+        assert_eq!(runs_of_one_event(100), 1);
+    }
+
+    #[test]
     fn k8s_56_one_index_serves_all_clusters() {
         let world = World::with("10.1.9.9:4141@n1", "10.1.0.1:80@n1");
         let clusters: Vec<_> = (0..20).map(|_| world.outgoing(true)).collect();
@@ -802,6 +855,40 @@ fn k8s_76_two_hops_are_fair() {
         "{received:?}"
     );
     assert!(chi_square(&simulate(&[1, 1, 1], &counts)) > 148.2);
+}
+
+/// K8S-73: a node's share by weight, times an even share there, is the same for each endpoint, to the bit.
+#[test]
+fn k8s_73_the_product_of_both_hops_is_the_same_for_all() {
+    let world = World::with(
+        "10.0.9.9:4141@n0 10.1.9.8:4141@n1 10.1.9.9:4141@n1 10.2.9.9:4141@n2",
+        "10.0.0.1:80@n0 10.0.0.2:80@n0 10.0.0.3:80@n0 10.0.0.4:80@n0 10.1.0.1:80@n1 10.1.0.2:80@n1 10.1.0.3:80@n1 10.2.0.1:80@n2",
+    );
+    let bound = |cell: Arc<Cell<Replicas>>| match cell.value() {
+        Replicas::Bound(set) => set,
+        other => panic!("{other:?}"),
+    };
+    let weight = |e: &Endpoint| u64::from(e.weight.0);
+    let gateways = bound(world.outgoing(true));
+    let total: u64 = gateways.endpoints().iter().map(weight).sum();
+    let mut endpoints = 0;
+    for node in 0..3u8 {
+        let on_node = |e: &&Endpoint| matches!(e.addr.ip(), std::net::IpAddr::V4(ip) if ip.octets()[1] == node);
+        let first: u64 = gateways
+            .endpoints()
+            .iter()
+            .filter(on_node)
+            .map(weight)
+            .sum();
+        let local = bound(world.local(true, &caller(Some(&format!("n{node}")), None)));
+        let second: u64 = local.endpoints().iter().map(weight).sum();
+        for endpoint in local.endpoints() {
+            // first / total * weight / second == 1 / 8
+            assert_eq!(first * weight(endpoint) * 8, total * second, "{endpoint:?}");
+            endpoints += 1;
+        }
+    }
+    assert_eq!(endpoints, 8);
 }
 
 /// Requests received by each pod of 100,000: a gateway by weight, then any pod of its node.

@@ -193,7 +193,7 @@ async fn k8s_118_f31_an_older_list_is_refused_and_accepted_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k8s_125_f14_one_bad_object_in_a_list_and_in_an_event() {
+async fn k8s_122_k8s_125_f14_one_bad_object_in_a_list_and_in_an_event() {
     let (mut rig, stream) = Rig::live().await;
     let bad = r#"{"metadata":{"name":"a","namespace":"default","uid":"u-a","resourceVersion":"20"},"endpoints":7}"#;
     stream.send("MODIFIED", bad).await;
@@ -221,4 +221,45 @@ async fn k8s_125_f14_one_bad_object_in_a_list_and_in_an_event() {
         .send("DELETED", bad.replace("\"20\"", "\"32\"").as_str())
         .await;
     assert_eq!(rig.answer().await, "10.0.0.2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8s_85_slices_of_all_managers_are_one_set() {
+    let mut rig = Rig::new();
+    let label = r#""kubernetes.io/service-name""#;
+    let managed = |name, manager: &str, ips: &[&str]| {
+        let by = format!(r#""endpointslice.kubernetes.io/managed-by":"{manager}",{label}"#);
+        slice(name, 5, ips).replace(label, &by)
+    };
+    let many: Vec<String> = (0..1_000)
+        .map(|n| format!("10.1.{}.{}", n / 250, n % 250))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let slices = [
+        managed("a", "endpointslice-controller.k8s.io", &many),
+        managed(
+            "b",
+            "endpointslicemirroring-controller.k8s.io",
+            &["10.2.0.1", "10.1.0.7"],
+        ),
+        managed("c", "somebody.example", &["10.2.0.2"]),
+        managed("d", "endpointslice-controller.k8s.io", &[]),
+        slice("e", 5, &["10.2.0.3"]),
+    ];
+    rig.next().await.list(10, &slices);
+    let mut expected = many;
+    expected.extend(["10.2.0.1", "10.2.0.2", "10.2.0.3"]);
+    let answer = rig.answer().await;
+    assert_eq!(answer.split(' ').collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8s_93_the_pod_behind_an_endpoint_is_not_asked_for() {
+    let (mut rig, stream) = Rig::live().await;
+    let target = r#"{"targetRef":{"kind":"Pod","namespace":"default","name":"p"},"addresses""#;
+    let named = slice("a", 11, &["10.0.0.2"]).replace(r#"{"addresses""#, target);
+    assert!(named.contains("targetRef"));
+    stream.send("MODIFIED", &named).await;
+    assert_eq!(rig.answer().await, "10.0.0.2");
+    assert!(rig.asked.try_recv().is_err(), "no request follows");
 }

@@ -68,7 +68,7 @@ impl Driven {
 }
 
 #[tokio::test(start_paused = true)]
-async fn res_9_an_idle_sender_writes_a_change_without_waiting() {
+async fn res_9_k8s_150_an_idle_sender_writes_a_change_without_waiting() {
     let world = World::new(&["web"]);
     world.set("web", many(10));
     let mut driven = Driven::begin(&world).await;
@@ -83,7 +83,7 @@ async fn res_9_an_idle_sender_writes_a_change_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn res_9_under_load_changes_are_gathered_for_the_gap() {
+async fn res_9_k8s_150_under_load_changes_are_gathered_for_the_gap() {
     let world = World::new(&["web"]);
     world.set("web", many(100));
     let second = Duration::from_secs(1);

@@ -43,6 +43,7 @@ fn interests_with_the_same_question_share_one_tree() {
     assert_eq!(stream.node.shows(3), WEB);
 }
 
+/// K8S-150: the latest state wins.
 #[test]
 fn res_5_a_reader_that_stopped_gets_the_newest_state_in_one_message() {
     let world = World::new(&["web"]);
@@ -58,14 +59,15 @@ fn res_5_a_reader_that_stopped_gets_the_newest_state_in_one_message() {
 }
 
 #[test]
-fn changes_beyond_the_history_or_larger_than_the_state_come_in_full() {
+fn k8s_142_changes_beyond_the_history_or_larger_than_the_state_come_in_full() {
     // 5.3: 64 versions.
     let world = World::new(&["web", "api"]);
     world.set("web", many(500));
     world.set("api", many(500));
     let mut stream = world.connect();
     let mut close = world.connect();
-    for s in [&mut stream, &mut close] {
+    let mut just_within = world.connect();
+    for s in [&mut stream, &mut close, &mut just_within] {
         s.want_all(vec![interest(1, "/svc/web"), interest(2, "/svc/api")])
             .unwrap();
         s.read_all();
@@ -73,8 +75,12 @@ fn changes_beyond_the_history_or_larger_than_the_state_come_in_full() {
     for n in 1..=65 {
         world.set("web", many(500 + n));
         assert_eq!(close.read_all(), ["delta"]);
+        if n == 1 {
+            assert_eq!(just_within.read_all(), ["delta"]);
+        }
     }
-    assert_eq!(stream.read_all(), ["cluster"]);
+    assert_eq!(just_within.read_all(), ["delta"], "64 versions behind");
+    assert_eq!(stream.read_all(), ["cluster"], "65 versions behind");
     world.set("api", many(10));
     assert_eq!(stream.read_all(), ["cluster"]);
 }

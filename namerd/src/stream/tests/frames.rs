@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// K8S-145, K8S-148: an event costs the same work for one follower and for two hundred.
 #[test]
 fn res_4_followers_in_step_cost_one_encoding_a_version() {
     for followers in [1, 200] {
@@ -22,6 +23,38 @@ fn res_4_followers_in_step_cost_one_encoding_a_version() {
             assert_eq!(encodings.get(), 2 + u64::from(n), "{followers} followers");
         }
     }
+}
+
+#[test]
+fn k8s_151_bytes_of_a_change_grow_with_followers_and_not_with_the_set() {
+    // `hosts` gateways; one of them weighs more as a pod is added behind it.
+    let gateways = |hosts: u32, pods: u32| {
+        set_of((0..hosts).map(|i| Endpoint {
+            weight: EndpointWeight(65_536 * if i == 7 { pods } else { 1 }),
+            ..Endpoint::new((std::net::Ipv4Addr::from(0x0a00_0000 + i), 4141).into())
+        }))
+    };
+    let bytes_to_each = |hosts: u32, followers: usize| {
+        let world = World::new(&["web"]);
+        world.set("web", gateways(hosts, 2));
+        let mut streams: Vec<_> = (0..followers).map(|_| world.connect()).collect();
+        for stream in &mut streams {
+            stream.want(1, "/svc/web");
+            stream.read_all();
+        }
+        world.set("web", gateways(hosts, 3));
+        let told = |stream: &mut Stream<'_>| {
+            let before = stream.node.bytes;
+            assert_eq!(stream.read_all(), ["delta"]);
+            stream.node.bytes - before
+        };
+        let bytes: Vec<usize> = streams.iter_mut().map(told).collect();
+        assert_eq!(bytes.iter().sum::<usize>(), followers * bytes[0]);
+        bytes[0]
+    };
+    let few = bytes_to_each(10, 1);
+    assert_eq!(bytes_to_each(10, 50), few);
+    assert_eq!(bytes_to_each(5_000, 50), few);
 }
 
 #[test]

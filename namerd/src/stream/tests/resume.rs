@@ -21,6 +21,7 @@ fn resume(stream: &mut Stream<'_>, wanted: &[(u32, &str)]) {
     stream.want_all(interests).unwrap();
 }
 
+/// K8S-153: a node that holds what the replica holds is told so in 20 bytes a name, and a tree in as many.
 #[test]
 fn res_11_everything_equal_sends_no_cluster_and_no_tree() {
     let names: Vec<String> = (0..100).map(|i| format!("n{i}")).collect();
