@@ -1,7 +1,8 @@
 //! What must pass: `test` and `ci`.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -84,7 +85,7 @@ pub(crate) fn ci() -> anyhow::Result<()> {
         );
     }
     test(false, &[])?;
-    demo(&["--once".to_owned()])
+    run("start the demo", &mut demo_command(&["--once".to_owned()])?)
 }
 
 /// Whether the fuzzer's C++ part can be built: the compiler that the `cc` crate would take.
@@ -126,8 +127,13 @@ pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the programs and hands over to the demo.
+/// Builds the programs and becomes the demo, so that Ctrl-C reaches it alone and the prompt comes back when it has ended.
 pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
+    let error = demo_command(arguments)?.exec();
+    Err(error).context("cannot start the demo")
+}
+
+fn demo_command(arguments: &[String]) -> anyhow::Result<Command> {
     run_slowly(
         "build namerd, l5d-node and the demo",
         cargo().args([
@@ -140,13 +146,10 @@ pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
             "l5d-demo",
         ]),
     )?;
-    let arguments = arguments.iter().filter(|a| *a != "--");
-    run(
-        "start the demo",
-        cargo()
-            .args(["run", "--quiet", "--package", "l5d-demo", "--"])
-            .args(arguments),
-    )
+    let mut demo = cargo();
+    demo.args(["run", "--quiet", "--package", "l5d-demo", "--"])
+        .args(arguments.iter().filter(|a| *a != "--"));
+    Ok(demo)
 }
 
 /// The sum of the runner's summary lines.
