@@ -11,7 +11,9 @@ mod build;
 mod cli;
 mod doors;
 mod logging;
+mod namers;
 mod sources;
+mod stores;
 
 #[cfg(test)]
 mod tests;

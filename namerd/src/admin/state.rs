@@ -147,6 +147,9 @@ fn namespaces(admin: &Admin) -> Vec<Value> {
             "dtab": dtab.dtab.show_exact(),
         }),
         NamespaceState::Absent => json!({"name": name, "state": "absent"}),
+        NamespaceState::Unreadable(reason) => {
+            json!({"name": name, "state": "unreadable", "reason": &**reason})
+        }
         NamespaceState::Pending => json!({"name": name, "state": "pending"}),
     };
     names.map(namespace).collect()

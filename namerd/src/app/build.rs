@@ -1,22 +1,23 @@
 //! From the configuration to a binder and what stands behind it.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use l5d_naming::TransformerSpec;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::namers::Builder;
 use super::sources::Clusters;
+use super::stores;
+use crate::bind::Binder;
 use crate::bind::dns::Hosts;
-use crate::bind::namers::{BadRewrite, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
-use crate::bind::{Binder, Namer};
-use crate::config::{self, AddressFamily, ApiServer, Config, NamerKind, Storage};
+use crate::bind::namers::{BadRewrite, System};
+use crate::config::{self, AddressFamily, ApiServer, Config};
 use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
 use crate::store::services::{FamilyChoice, Policy, Services};
-use crate::store::{Caller, Cell, DtabStore, Engine, InMemoryStore};
+use crate::store::{Caller, Cell, DtabStore, Engine};
 use crate::stream::{Hub, Limits};
 use crate::transform::{Gateways, Transforms};
 use crate::web::Requests;
@@ -74,11 +75,8 @@ pub(super) struct Core {
     pub(super) ready: Arc<Cell<bool>>,
 }
 
-/// The namers and the directories among them that must be looked at.
-struct Namers {
-    all: Vec<Arc<dyn Namer>>,
-    watched: Vec<Arc<FsNamer>>,
-}
+/// What keeps a part like the source behind it, until it is dropped.
+pub(super) type Follower = BoxFuture<'static, ()>;
 
 impl Core {
     /// Builds everything and begins to watch.
@@ -87,11 +85,11 @@ impl Core {
         tracker: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, BuildError> {
-        let (core, namers) = Self::build(config, |source| {
+        let (core, followers) = Self::build(config, |source| {
             Kubernetes::start(source, tracker, stop).map(|k| k.services)
         })?;
-        for namer in namers.watched {
-            tracker.spawn(namer.run(stop.clone()));
+        for follower in followers {
+            tracker.spawn(stop.clone().run_until_cancelled_owned(follower));
         }
         Ok(core)
     }
@@ -104,9 +102,9 @@ impl Core {
     fn build(
         config: &Config,
         mut watch: impl FnMut(K8sSource) -> Result<Services, K8sError>,
-    ) -> Result<(Self, Namers), BuildError> {
-        let Storage::InMemory(namespaces) = &config.storage;
-        let store: Arc<dyn DtabStore> = InMemoryStore::new(namespaces.iter().cloned());
+    ) -> Result<(Self, Vec<Follower>), BuildError> {
+        let mut followers = Vec::new();
+        let store = stores::build(&config.storage, &mut followers)?;
         let engine = Engine::new();
         let hosts = Hosts::system();
         let system = System::new(engine.clone(), hosts.clone());
@@ -130,11 +128,11 @@ impl Core {
             transforms: &transforms,
             clusters: clusters.iter().cloned().collect(),
         }
-        .namers(&config.namers)?;
+        .namers(&config.namers, &mut followers)?;
         let binder = Binder::with_system(
             engine.clone(),
             Arc::clone(&store),
-            namers.all.clone(),
+            namers,
             transforms.clone(),
             system,
         );
@@ -154,7 +152,7 @@ impl Core {
             requests: Arc::default(),
             ready: Cell::new(false),
         };
-        Ok((core, namers))
+        Ok((core, followers))
     }
 
     /// Becomes ready when every source has answered once.
@@ -232,88 +230,5 @@ fn own(own: &config::Own) -> Caller {
         node: own.node.as_deref().map(Into::into),
         pod_ip: own.pod_ip,
         addresses: addresses.into(),
-    }
-}
-
-/// What namers are made of.
-struct Builder<'a> {
-    engine: &'a Engine,
-    hosts: &'a Hosts,
-    system: &'a Arc<System>,
-    transforms: &'a Transforms,
-    clusters: HashMap<ApiServer, Services>,
-}
-
-impl Builder<'_> {
-    fn namers(&self, configs: &[config::Namer]) -> Result<Namers, BuildError> {
-        let mut namers = Namers {
-            all: Vec::new(),
-            watched: Vec::new(),
-        };
-        for (index, config) in configs.iter().enumerate() {
-            let namer = self.namer(index, config, &mut namers.watched)?;
-            let namer = self.transformed(index, namer, &config.transformers)?;
-            namers.all.push(namer);
-        }
-        Ok(namers)
-    }
-
-    fn namer(
-        &self,
-        index: usize,
-        config: &config::Namer,
-        watched: &mut Vec<Arc<FsNamer>>,
-    ) -> Result<Arc<dyn Namer>, BuildError> {
-        let prefix = &config.prefix;
-        let engine = self.engine.clone();
-        Ok(match &config.kind {
-            NamerKind::Fs(root) => {
-                let namer = FsNamer::new(prefix, root, engine, self.hosts.clone())
-                    .map_err(|source| BuildError::Directory { index, source })?;
-                watched.push(Arc::clone(&namer));
-                namer
-            }
-            NamerKind::K8s(k8s) => {
-                let label = k8s.label_selector.as_deref();
-                Arc::new(K8sNamer::new(prefix, label, self.services(k8s), engine))
-            }
-            NamerKind::K8sNs(k8s, namespace) => {
-                tracing::info!(%prefix, namespace, "io.l5d.k8s.ns answers for namerd's own namespace");
-                let label = k8s.label_selector.as_deref();
-                let services = self.services(k8s);
-                Arc::new(K8sNamer::in_namespace(
-                    prefix, namespace, label, services, engine,
-                ))
-            }
-            NamerKind::Rewrite { pattern, name } => Arc::new(
-                RewriteNamer::new(prefix, pattern, name)
-                    .map_err(|source| BuildError::Rewrite { index, source })?,
-            ),
-        })
-    }
-
-    fn services(&self, k8s: &config::K8sNamer) -> Services {
-        let services = self.clusters.get(&k8s.api);
-        services
-            .expect("one source for each API server was built")
-            .clone()
-    }
-
-    fn transformed(
-        &self,
-        index: usize,
-        namer: Arc<dyn Namer>,
-        specs: &[TransformerSpec],
-    ) -> Result<Arc<dyn Namer>, BuildError> {
-        if specs.is_empty() {
-            return Ok(namer);
-        }
-        let transformers = specs
-            .iter()
-            .map(|spec| self.transforms.build(spec))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|reason| BuildError::Transformer { index, reason })?;
-        let system = Arc::clone(self.system);
-        Ok(Arc::new(TransformedNamer::new(namer, transformers, system)))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use l5d_naming::{Dtab, Path};
 
+use super::BindError;
 use super::binder::Core;
 use super::outcome::Outcome;
 use super::rules::Rules;
@@ -86,26 +87,41 @@ impl Recompute for Base {
                     .evaluate(rules, &self.key.path, &self.key.caller, reads)
             },
         );
-        self.out.set(outcome.unwrap_or(Outcome::Pending));
+        self.out
+            .set(outcome.unwrap_or_else(|unknown| match unknown {
+                NoRules::Pending => Outcome::Pending,
+                NoRules::Unreadable(reason) => Outcome::Failed(BindError::Store(reason)),
+            }));
     }
 }
 
-/// Does something with the full dtab, unless the stored part is not known yet. A namespace that does not exist is an
-/// empty dtab (naming 5.4).
+/// Why there is no full dtab.
+pub(super) enum NoRules {
+    /// The stored part is not known yet.
+    Pending,
+    /// The stored part cannot be read: why.
+    Unreadable(Arc<str>),
+}
+
+/// Does something with the full dtab, if the stored part is known. A namespace that does not exist is an empty dtab
+/// (naming 5.4).
 pub(super) fn with_rules<T>(
     stored: Option<&Arc<Cell<NamespaceState>>>,
     (router, local): (&Dtab, &Dtab),
     reads: &mut Reads,
     work: impl FnOnce(Rules<'_>, &mut Reads) -> T,
-) -> Option<T> {
+) -> Result<T, NoRules> {
     let none = Dtab::empty();
     let state = stored.map(|cell| reads.read(cell));
     let stored = match state.as_ref().map(|s| &s.1) {
         None | Some(NamespaceState::Absent) => &none,
-        Some(NamespaceState::Pending) => return None,
+        Some(NamespaceState::Pending) => return Err(NoRules::Pending),
+        Some(NamespaceState::Unreadable(reason)) => {
+            return Err(NoRules::Unreadable(Arc::clone(reason)));
+        }
         Some(NamespaceState::Present(versioned)) => &versioned.dtab,
     };
-    Some(work(Rules::new(stored, router, local), reads))
+    Ok(work(Rules::new(stored, router, local), reads))
 }
 
 impl std::fmt::Debug for Base {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use l5d_naming::{Dentry, Dtab, Replicas, Weight};
 
-use super::base::with_rules;
+use super::base::{NoRules, with_rules};
 use super::binder::Core;
 use super::chain::Chain;
 use super::walk::Walk;
@@ -132,8 +132,12 @@ impl Recompute for Delegating {
         let answer = with_rules(self.stored.as_ref(), rules, reads, |rules, reads| {
             Walk::new(&core, rules, &self.caller, &self.stages, reads).answer(&self.key.path)
         });
-        if let Some(Some(answer)) = answer {
-            out.replace(Some(answer));
+        let answer = answer.unwrap_or_else(|unknown| match unknown {
+            NoRules::Pending => None,
+            NoRules::Unreadable(reason) => Some(Err(BindError::Store(reason))),
+        });
+        if answer.is_some() {
+            out.replace(answer);
         }
     }
 }

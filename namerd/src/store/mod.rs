@@ -10,5 +10,8 @@ pub mod services;
 
 pub use cell::{Cell, Dep, Listener, Subscription, Version};
 pub use cluster::{Audience, Caller, Cluster, Endpoints};
-pub use dtab::{DtabStore, DtabToken, InMemoryStore, NamespaceState, StoreError, VersionedDtab};
+pub use dtab::{
+    DtabStore, DtabTable, DtabToken, InMemoryStore, NamespaceState, PastDtab, StoreError,
+    StoreStatus, Stored, VersionedDtab,
+};
 pub use engine::{Engine, Handle, Reads, Recompute};

@@ -1,5 +1,7 @@
 //! `/api/1/dtabs`: listing, reading and writing (control plane 7.3).
 
+use std::sync::Arc;
+
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -78,8 +80,8 @@ impl Controller {
             let source = Dtabs::new(self.store.observe(namespace), form);
             return Ok(watch(form.content_type(), source, &self.stop));
         }
-        let now = self.known(namespace).await;
-        let Some(VersionedDtab { dtab, token }) = now.ok_or_else(Refusal::timed_out)? else {
+        let now = self.known(namespace).await.ok_or_else(Refusal::timed_out)?;
+        let Some(VersionedDtab { dtab, token }) = now? else {
             return Ok(web::empty(StatusCode::NOT_FOUND));
         };
         let has_it = condition(request.headers(), IF_NONE_MATCH).is_some_and(|c| c.matches(&token));
@@ -92,15 +94,19 @@ impl Controller {
     }
 
     /// The namespace's dtab, if it has one, as soon as the store has answered; `None`: it did not in time.
-    async fn known(&self, namespace: &str) -> Option<Option<VersionedDtab>> {
+    async fn known(&self, namespace: &str) -> Option<Result<Option<VersionedDtab>, StoreError>> {
         let cell = self.store.observe(namespace);
         let is_known = |state: &NamespaceState| *state != NamespaceState::Pending;
         let known = timeout(self.waits.name, cell.wait_for(is_known))
             .await
             .ok()?;
         match &known.1 {
-            NamespaceState::Present(dtab) => Some(Some(dtab.clone())),
-            NamespaceState::Pending | NamespaceState::Absent => Some(None),
+            NamespaceState::Present(dtab) => Some(Ok(Some(dtab.clone()))),
+            NamespaceState::Pending | NamespaceState::Absent => Some(Ok(None)),
+            NamespaceState::Unreadable(reason) => Some(Err(StoreError::Unreadable {
+                name: namespace.to_owned(),
+                reason: Arc::clone(reason),
+            })),
         }
     }
 
@@ -123,7 +129,7 @@ impl Controller {
                     let now = self.known(namespace).await.ok_or_else(|| {
                         StoreError::Unavailable("it has not answered in time".to_owned())
                     })?;
-                    let Some(now) = now else {
+                    let Some(now) = now? else {
                         return match must_match {
                             Some(_) => Err(StoreError::Missing(namespace.to_owned())),
                             None => self.store.create(namespace, dtab).await,
@@ -159,7 +165,10 @@ impl From<StoreError> for Refusal {
             StoreError::VersionMismatch(_) => StatusCode::PRECONDITION_FAILED,
             StoreError::BadName { .. } => StatusCode::BAD_REQUEST,
             StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
-            StoreError::Unavailable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            StoreError::NoHistory(_) => StatusCode::NOT_IMPLEMENTED,
+            StoreError::Unreadable { .. } | StoreError::Unavailable(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::new(status, error.to_string())
     }

@@ -16,7 +16,6 @@ use std::sync::{Arc, Weak};
 use l5d_naming::{ClusterId, Elem, Path, Replicas};
 use parking_lot::Mutex;
 use tokio::time::{Duration, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use super::addresses::{Addresses, Listed};
 use super::under_hash;
@@ -102,15 +101,12 @@ impl FsNamer {
         }))
     }
 
-    /// Looks at everything that somebody asks for, again and again until cancelled.
-    pub async fn run(self: Arc<Self>, token: CancellationToken) {
+    /// Looks at everything that somebody asks for, again and again. Cancel safe.
+    pub async fn run(self: Arc<Self>) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = rounds.tick() => {}
-                () = token.cancelled() => return,
-            }
+            rounds.tick().await;
             let me = Arc::clone(&self);
             if tokio::task::spawn_blocking(move || me.refresh())
                 .await

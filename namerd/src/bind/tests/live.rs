@@ -380,9 +380,8 @@ async fn hosts_in_files_are_resolved() {
 #[tokio::test(start_paused = true)]
 async fn files_are_looked_at_by_a_task() {
     let world = World::new(&[("web", "10.0.0.1 80\n")]);
-    let stop = tokio_util::sync::CancellationToken::new();
     let fs = Arc::clone(&world.files.lock()[0]);
-    let looking = tokio::spawn(fs.run(stop.clone()));
+    let looking = tokio::spawn(fs.run());
     let running = tokio::spawn(world.engine.clone().run());
     let binding = world.bind("", "/#/io.l5d.fs/late");
     std::fs::write(world.dir.path().join("late"), "10.0.0.9 80\n").unwrap();
@@ -392,7 +391,6 @@ async fn files_are_looked_at_by_a_task() {
         .wait_for(|s| matches!(s, BindState::Tree(NameTree::Leaf(_))))
         .await;
     assert!(begun.elapsed() <= std::time::Duration::from_secs(1));
-    stop.cancel();
-    looking.await.unwrap();
+    looking.abort();
     running.abort();
 }

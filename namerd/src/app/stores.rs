@@ -1,0 +1,17 @@
+//! From the configuration's storage to a dtab store.
+
+use std::sync::Arc;
+
+use super::build::{BuildError, Follower};
+use crate::config::Storage;
+use crate::store::{DtabStore, InMemoryStore};
+
+/// The store, and what keeps it like the system behind it. Contacts nobody.
+pub(super) fn build(
+    config: &Storage,
+    _followers: &mut Vec<Follower>,
+) -> Result<Arc<dyn DtabStore>, BuildError> {
+    Ok(match config {
+        Storage::InMemory(namespaces) => InMemoryStore::new(namespaces.iter().cloned()),
+    })
+}
