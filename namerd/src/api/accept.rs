@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,18 +57,18 @@ where
     }
 }
 
-/// Serves one connection until it ends, or until `closing`, when open requests have `grace` to end.
-pub(super) async fn serve_connection(
-    stream: TcpStream,
+/// Serves one connection, a socket or TLS over one, until it ends, or until `closing`, when open requests have `grace` to
+/// end.
+pub(super) async fn serve_connection<IO>(
+    stream: IO,
     addr: SocketAddr,
     routes: Routes,
     tasks: TaskTracker,
     closing: CancellationToken,
     grace: Duration,
-) {
-    if let Err(error) = prepare(&stream) {
-        tracing::debug!(%addr, %error, "socket options not set");
-    }
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let peer = Peer {
         addr,
         abort: CancellationToken::new(),
@@ -115,7 +116,8 @@ pub(super) async fn serve_connection(
     }
 }
 
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+/// Sets an accepted socket's options.
+pub(super) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(SEND_BUFFER as u32)?;

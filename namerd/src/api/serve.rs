@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::accept::serve_connection;
+use super::accept::{prepare, serve_connection};
 use super::resolver::Resolver;
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
@@ -63,6 +63,9 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
                 tracing::warn!(%addr, "refused: all connections of this port are taken");
                 continue;
             };
+            if let Err(error) = prepare(&stream) {
+                tracing::debug!(%addr, %error, "socket options not set");
+            }
             let (routes, tasks) = (routes.clone(), tasks.clone());
             let connection = serve_connection(stream, addr, routes, tasks, closed.clone(), half);
             connections.spawn(async move {
