@@ -10,6 +10,7 @@
 mod build;
 mod cli;
 mod doors;
+mod gates;
 mod logging;
 mod namers;
 mod sources;
@@ -92,7 +93,7 @@ pub async fn run(
     let watch_readiness = core.clone().watch_readiness();
     tracker.spawn(sources.clone().run_until_cancelled_owned(watch_readiness));
     let pages = doors::pages(&config, warnings, &core, levels, stop.clone());
-    let admin = AdminThread::start(&config.admin.server, pages).await?;
+    let admin = AdminThread::start(&config.admin.server, &core.gates, pages).await?;
     let interfaces = Interfaces::start(&config, &core)?;
     let addresses = Addresses {
         admin: admin.addr,

@@ -18,5 +18,6 @@ pub mod config;
 pub mod k8s;
 pub mod store;
 pub mod stream;
+pub mod tls;
 pub mod transform;
 pub mod web;

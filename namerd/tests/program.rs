@@ -97,6 +97,20 @@ fn the_configuration_help_shows_loads() {
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
+/// Control plane 3.7: path and reason.
+#[test]
+fn check_reads_the_files_of_tls_blocks() {
+    let gone = "
+admin: {port: 0, tls: {certPath: /no/such/cert.pem, keyPath: /no/such/key.pem}}
+storage: {kind: io.l5d.inMemory}
+interfaces: [{kind: io.l5d.mesh, port: 0}]
+";
+    let output = with_input(&["--check", "-"], gone);
+    assert_eq!(output.status.code(), Some(1));
+    let wanted = "-: admin: tls: cannot read /no/such/cert.pem: No such file";
+    assert!(stderr(&output).starts_with(wanted), "{}", stderr(&output));
+}
+
 /// A namerd that serves, with its first line.
 fn serving() -> (Child, String) {
     let folder = tempfile::tempdir().expect("a folder");

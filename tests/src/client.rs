@@ -81,6 +81,15 @@ impl ApiClient {
         })
     }
 
+    /// TLS as a client's configuration says, with no token.
+    pub fn over(addr: SocketAddr, config: Arc<rustls::ClientConfig>) -> Self {
+        Self {
+            addr,
+            tls: Some(config),
+            token: None,
+        }
+    }
+
     /// The same with another bearer token.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {

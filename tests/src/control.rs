@@ -13,10 +13,12 @@ use l5d_naming::{Dtab, NameTree, Path, Replicas, TransformerSpec};
 use namerd::api::{Api, serve};
 use namerd::bind::namers::K8sNamer;
 use namerd::bind::{BindKey, BindState, Binder, Binding, BoundLeaf};
+use namerd::config::SocketOptions;
 use namerd::k8s::{Address, K8sSource, Kubernetes};
 use namerd::store::services::Services;
 use namerd::store::{Caller, Cell, Dep as _, Engine, InMemoryStore, Listener, Subscription};
 use namerd::stream::{Hub, Limits, NoSources};
+use namerd::tls::Gate;
 use namerd::transform::Transforms;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -120,6 +122,7 @@ impl ControlPlane {
             ready: self.services.ready(),
             grace: Duration::ZERO,
             connections: 1000,
+            gate: Gate::plain(SocketOptions::default()),
         };
         let serve = serve(port.listen()?, api, self.token.clone());
         self.tasks.spawn(async move {

@@ -16,6 +16,7 @@
 //! | [`control`] | namerd's parts in this process, with their counters |
 //! | [`double`] | the API server's list, watch and writes in this process, with faults on demand |
 //! | [`real`] | kube-apiserver and etcd as processes |
+//! | [`pki`] | certificates of an authority of the test's own |
 //! | [`port`] | a port that stays ours while its server is down |
 //! | [`process`] | a program that ends with its owner, whatever happens to the owner |
 
@@ -28,6 +29,7 @@ pub mod follower;
 pub mod front;
 pub mod hosts;
 pub mod objects;
+pub mod pki;
 pub mod port;
 pub mod process;
 pub mod real;

@@ -2,6 +2,7 @@
 //!
 //! Names are `namerd_<module>_<what>_<unit>`. Labels have few values by their nature: kinds of watches, routes, reasons.
 
+mod gates;
 mod render;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) fn gather(admin: &Admin) -> Vec<Metric> {
     all.extend(names(admin));
     all.extend(stream(admin));
     all.extend(watches(&admin.clusters));
+    all.extend(gates::metrics(&admin.gates));
     all.push(Metric {
         name: "namerd_api_http_requests_total",
         help: "Requests answered by HTTP controllers",

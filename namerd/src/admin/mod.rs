@@ -27,6 +27,7 @@ use crate::config::Security;
 use crate::store::services::Services;
 use crate::store::{Cell, DtabStore, Engine};
 use crate::stream::Hub;
+use crate::tls::Gate;
 use crate::web::{self, Ask, Body, JSON, Params, Refusal, Requests, explain, json_text};
 
 pub use levels::{LogLevel, LogLevels};
@@ -57,6 +58,8 @@ pub struct Admin {
     pub ready: Arc<Cell<bool>>,
     /// Counters of the HTTP controllers.
     pub requests: Arc<Requests>,
+    /// What connections of each server go through first, with the servers' names.
+    pub gates: Vec<(String, Arc<Gate>)>,
     /// How often an endpoint had no gateway on its node.
     pub missing_gateways: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Log levels.

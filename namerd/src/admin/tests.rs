@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{Server, SocketOptions};
 use crate::store::InMemoryStore;
 use crate::stream::{Limits, NoSources};
+use crate::tls::Gate;
 use crate::transform::Transforms;
 use crate::web::{listen, serve};
 
@@ -53,6 +54,7 @@ fn admin() -> Admin {
         }],
         ready: Cell::new(false),
         requests: Arc::default(),
+        gates: vec![("admin".to_owned(), Gate::plain(SocketOptions::default()))],
         missing_gateways: Arc::new(|| 7),
         levels: Arc::new(Levels(parking_lot::Mutex::new(LogLevel::Info))),
         stop: CancellationToken::new(),
@@ -72,13 +74,14 @@ impl World {
         let server = Server {
             addr: "127.0.0.1:0".parse().expect("an address"),
             socket: SocketOptions::default(),
+            tls: None,
         };
         let listener = listen("test", &server).expect("a port");
         let addr = listener.local_addr().expect("an address");
         let (admin, stop) = (Arc::new(admin), CancellationToken::new());
         tokio::spawn(serve(
             listener,
-            server.socket,
+            Gate::plain(server.socket),
             Arc::clone(&admin),
             stop.clone(),
         ));

@@ -1,10 +1,11 @@
 //! The gRPC port: the resolver API, reflection and health on one listener.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +18,7 @@ use super::accept::{prepare, serve_connection};
 use super::resolver::Resolver;
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
+use crate::tls::{Gate, Socket};
 
 /// What the gRPC port needs. Cheap to clone; several ports may share one hub.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Api {
     pub grace: Duration,
     /// Most connections of this port.
     pub connections: usize,
+    /// What connections go through first.
+    pub gate: Arc<Gate>,
 }
 
 /// After an accept that failed (no file descriptors), before the next one.
@@ -67,9 +71,11 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
                 tracing::debug!(%addr, %error, "socket options not set");
             }
             let (routes, tasks) = (routes.clone(), tasks.clone());
-            let connection = serve_connection(stream, addr, routes, tasks, closed.clone(), half);
+            let (gate, closed) = (Arc::clone(&api.gate), closed.clone());
             connections.spawn(async move {
-                connection.await;
+                if let Some(socket) = enter(&gate, stream, addr, &closed).await {
+                    serve_connection(socket, addr, routes, tasks, closed, half).await;
+                }
                 drop(permit);
             });
         }
@@ -78,6 +84,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
         () = accept => {}
         () = health => {}
         () = adapt(&api.hub) => {}
+        () = api.gate.keep_fresh() => {}
         () = stop.cancelled() => {}
     }
     // What is open goes on while nodes move away.
@@ -90,6 +97,22 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
     connections.wait().await;
     tasks.wait().await;
     Ok(())
+}
+
+/// The connection past the gate; `None` if it was not let in, or the port closes meanwhile.
+async fn enter(
+    gate: &Gate,
+    stream: TcpStream,
+    addr: SocketAddr,
+    closed: &CancellationToken,
+) -> Option<Socket> {
+    match closed.run_until_cancelled(gate.enter(stream)).await? {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::debug!(%addr, %error, "not let in");
+            None
+        }
+    }
 }
 
 fn routes(api: &Api, doors: Doors) -> io::Result<(HealthReporter, Routes)> {

@@ -23,9 +23,11 @@ use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt;
 
 use super::{Api, serve};
+use crate::config::SocketOptions;
 use crate::store::Cell;
 use crate::stream::Limits;
 use crate::stream::tests::{Stands, World, hello, interest, many, set_of, up};
+use crate::tls::Gate;
 
 struct Port {
     world: World,
@@ -49,6 +51,7 @@ impl Port {
             ready: Arc::clone(&ready),
             grace,
             connections: 8,
+            gate: Gate::plain(SocketOptions::default()),
         };
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, api, stop.clone()));

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::gates::Gates;
 use super::namers::Builder;
 use super::sources::Clusters;
 use super::stores;
@@ -19,6 +20,7 @@ use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
 use crate::store::services::{FamilyChoice, Policy, Services};
 use crate::store::{Caller, Cell, DtabStore, Engine};
 use crate::stream::{Hub, Limits};
+use crate::tls::TlsError;
 use crate::transform::{Gateways, Transforms};
 use crate::web::Requests;
 
@@ -49,6 +51,14 @@ pub enum BuildError {
         /// Which transformer and why.
         reason: String,
     },
+    /// A server's certificates.
+    #[error("{who}: tls: {source}")]
+    Tls {
+        /// Which server.
+        who: String,
+        /// Which file and why.
+        source: TlsError,
+    },
     /// A Kubernetes API.
     #[error("the Kubernetes API {api}: {source}")]
     Kubernetes {
@@ -73,6 +83,8 @@ pub(super) struct Core {
     pub(super) requests: Arc<Requests>,
     /// True once every source has answered; never false again (K8S-129).
     pub(super) ready: Arc<Cell<bool>>,
+    /// What connections of each server go through first.
+    pub(super) gates: Gates,
 }
 
 /// What keeps a part like the source behind it, until it is dropped.
@@ -143,6 +155,7 @@ impl Core {
             Limits::default(),
         );
         let core = Self {
+            gates: Gates::build(config)?,
             engine,
             store,
             transforms,

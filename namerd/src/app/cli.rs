@@ -12,6 +12,7 @@ use super::logging::{self, Format};
 use super::{Running, run};
 use crate::admin::LogLevel;
 use crate::config::Config;
+use crate::tls;
 
 /// The control plane of the mesh: watches services once, binds names through dtabs, and tells node proxies where names lead.
 #[derive(Debug, Parser)]
@@ -68,6 +69,7 @@ port then use the cluster's own API).
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    tls::install_provider();
     // A single dash is how 1.x spelled it.
     let arguments = std::env::args().map(|a| match a.as_str() {
         "-validate" => "--check".to_owned(),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::build::Core;
+use super::gates::Gates;
 use crate::admin::{Admin, ClusterState, LogLevels, NamerState};
 use crate::api::http::{Controller, Waits};
 use crate::api::{self, Api};
@@ -42,6 +43,7 @@ impl Interfaces {
             let listener = listen(&format!("interfaces[{i}] ({kind})"), server)?;
             let addr = listener.local_addr().unwrap_or(server.addr);
             let stop = interfaces.stop.clone();
+            let gate = Arc::clone(&core.gates.interfaces[i]);
             match interface.kind {
                 InterfaceKind::Mesh => {
                     let api = Api {
@@ -49,6 +51,7 @@ impl Interfaces {
                         ready: Arc::clone(&core.ready),
                         grace,
                         connections: CONNECTIONS,
+                        gate,
                     };
                     interfaces.servers.spawn(async move {
                         if let Err(e) = api::serve(listener, api, stop).await {
@@ -64,11 +67,10 @@ impl Interfaces {
                         Arc::clone(&core.requests),
                         stop.clone(),
                     );
-                    let options = server.socket.clone();
                     let controller = Arc::new(controller);
                     interfaces
                         .servers
-                        .spawn(serve(listener, options, controller, stop));
+                        .spawn(serve(listener, gate, controller, stop));
                 }
             }
             tracing::info!(kind, %addr, "serving");
@@ -107,7 +109,11 @@ pub(super) struct AdminThread {
 
 impl AdminThread {
     /// Starts it; when this returns, it listens.
-    pub(super) async fn start(server: &Server, admin: Admin) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        server: &Server,
+        gates: &Gates,
+        admin: Admin,
+    ) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -116,6 +122,7 @@ impl AdminThread {
         let (tell_addr, addr) = oneshot::channel();
         let (tell_end, ended) = oneshot::channel();
         let (server, stopping) = (server.clone(), stop.clone());
+        let gate = Arc::clone(&gates.admin);
         let thread = move || {
             runtime.block_on(async move {
                 let listener = match listen("admin", &server) {
@@ -127,7 +134,7 @@ impl AdminThread {
                     return;
                 }
                 let cut = stopping.clone();
-                let serving = serve(listener, server.socket, Arc::new(admin), stopping);
+                let serving = serve(listener, gate, Arc::new(admin), stopping);
                 tokio::select! {
                     () = serving => {}
                     () = async { cut.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => {}
@@ -203,6 +210,7 @@ pub(super) fn pages(
         namers,
         ready: Arc::clone(&core.ready),
         requests: Arc::clone(&core.requests),
+        gates: core.gates.named(config),
         missing_gateways: Arc::new(move || missing.by_node().iter().map(|(_, n)| n).sum()),
         levels,
         stop,

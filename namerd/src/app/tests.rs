@@ -113,7 +113,7 @@ async fn the_death_of_a_vital_part_ends_the_process_with_an_error() {
     let life = Life {
         vital,
         interfaces: Interfaces::start(&config, &core).expect("listens"),
-        admin: AdminThread::start(&config.admin.server, pages)
+        admin: AdminThread::start(&config.admin.server, &core.gates, pages)
             .await
             .expect("listens"),
         sources,

@@ -3,7 +3,10 @@
 use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
-use super::{Config, K8sNamer, Namer, NamerKind, Security, Server, Storage, WatchOptions};
+use super::{
+    CIPHERS, Config, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion,
+    WatchOptions,
+};
 
 pub(super) fn config(config: &Config) -> Value {
     let mut admin = server(&config.admin.server);
@@ -55,11 +58,52 @@ fn server(server: &Server) -> Map<String, Value> {
     if let Some(backlog) = server.socket.backlog {
         socket["backlog"] = backlog.into();
     }
-    Map::from_iter([
+    let limits = [
+        ("readTimeoutMs", server.socket.read_timeout),
+        ("writeTimeoutMs", server.socket.write_timeout),
+    ];
+    for (key, limit) in limits {
+        if let Some(limit) = limit {
+            socket[key] = millis(limit);
+        }
+    }
+    let mut map = Map::from_iter([
         ("ip".to_owned(), server.addr.ip().to_string().into()),
         ("port".to_owned(), server.addr.port().into()),
         ("socketOptions".to_owned(), socket),
-    ])
+    ]);
+    if let Some(server) = &server.tls {
+        map.insert("tls".to_owned(), tls(server));
+    }
+    map
+}
+
+/// Names of files, none of their contents.
+fn tls(tls: &ServerTls) -> Value {
+    let ciphers = match tls.ciphers.as_slice() {
+        [] => &CIPHERS,
+        some => some,
+    };
+    let protocols = match tls.protocols.as_slice() {
+        [] => &[TlsVersion::V1_2, TlsVersion::V1_3],
+        some => some,
+    };
+    let mut map = json!({
+        "certPath": tls.cert,
+        "keyPath": tls.key,
+        "requireClientAuth": tls.require_client_auth,
+        "ciphers": ciphers,
+        "protocols": protocols.iter().map(|version| version.name()).collect::<Vec<_>>(),
+    });
+    for (key, path) in [
+        ("intermediateCertsPath", &tls.intermediates),
+        ("caCertPath", &tls.ca),
+    ] {
+        if let Some(path) = path {
+            map[key] = json!(path);
+        }
+    }
+    map
 }
 
 fn security(security: &Security) -> Value {

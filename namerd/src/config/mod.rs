@@ -11,6 +11,7 @@ mod namers;
 mod servers;
 mod storage;
 mod telemetry;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ use std::time::Duration;
 use l5d_config::{Mistake, Mistakes, Reader, Scalars};
 use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
+
+pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.
 #[derive(Clone, Debug)]
@@ -83,6 +86,8 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Options of its sockets.
     pub socket: SocketOptions,
+    /// TLS; `None`: in clear text.
+    pub tls: Option<ServerTls>,
 }
 
 /// Options of a server's sockets (control plane 3.6).
@@ -98,6 +103,10 @@ pub struct SocketOptions {
     pub keep_alive: bool,
     /// Connections waiting to be accepted; `None`: the system's default.
     pub backlog: Option<u32>,
+    /// `readTimeoutMs`: a connection that sends nothing for so long is closed. `None`: never.
+    pub read_timeout: Option<Duration>,
+    /// `writeTimeoutMs`: a connection that takes nothing for so long, while something is to be written, is closed.
+    pub write_timeout: Option<Duration>,
 }
 
 /// The dtab store.
@@ -281,6 +290,8 @@ impl Default for SocketOptions {
             reuse_port: false,
             keep_alive: false,
             backlog: None,
+            read_timeout: None,
+            write_timeout: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use l5d_config::{Field, Kinds, Section, Spot};
 use regex::Regex;
 
 use super::check::Claim;
-use super::{Admin, Interface, InterfaceKind, Security, Server, SocketOptions};
+use super::{Admin, Interface, InterfaceKind, Security, Server, SocketOptions, tls};
 
 const INTERFACES: Kinds = Kinds {
     what: "interface",
@@ -67,6 +67,7 @@ pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
             let server = Server {
                 addr: SocketAddr::new(LOOPBACK, 9991),
                 socket: SocketOptions::default(),
+                tls: None,
             };
             let claim = Claim::new("admin".to_owned(), top.spot(), &server);
             (server, claim)
@@ -97,10 +98,10 @@ fn server(section: &Section<'_>, who: String, default_port: u16) -> (Server, Cla
         Spot::at(section.spot().start)
     };
     let port = field.port().unwrap_or(default_port);
-    section.not_yet("tls");
     let server = Server {
         addr: SocketAddr::new(ip, port),
         socket: socket_options(section.key("socketOptions")),
+        tls: tls::read(section.key("tls")),
     };
     let claim = Claim::new(who, spot, &server);
     (server, claim)
@@ -111,9 +112,9 @@ fn socket_options(field: Field<'_>) -> SocketOptions {
     let Some(section) = field.section() else {
         return default;
     };
-    section.not_yet("readTimeoutMs");
-    section.not_yet("writeTimeoutMs");
     let flag = |key, default| section.key(key).boolean().unwrap_or(default);
+    // Nought is no limit, as for the timeout handlers of 1.x.
+    let limit = |key| section.key(key).millis().filter(|limit| !limit.is_zero());
     SocketOptions {
         no_delay: flag("noDelay", default.no_delay),
         reuse_addr: flag("reuseAddr", default.reuse_addr),
@@ -123,6 +124,8 @@ fn socket_options(field: Field<'_>) -> SocketOptions {
             .key("backlog")
             .integer(1..=65_535)
             .and_then(|n| u32::try_from(n).ok()),
+        read_timeout: limit("readTimeoutMs"),
+        write_timeout: limit("writeTimeoutMs"),
     }
 }
 

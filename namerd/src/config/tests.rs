@@ -62,6 +62,47 @@ fn partly_given_socket_options_keep_the_other_defaults() {
 }
 
 #[test]
+fn tls_blocks_are_read_and_their_mistakes_named() {
+    let config = good(&with(
+        "admin: {tls: {certPath: c, keyPath: k, caCertPath: a, requireClientAuth: true, protocols: [TLSv1.3], \
+         ciphers: [TLS_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA]}, \
+         socketOptions: {readTimeoutMs: 60000, writeTimeoutMs: 0}}",
+    ));
+    let server = &config.admin.server;
+    let tls = server.tls.as_ref().expect("a tls block");
+    assert_eq!(tls.ciphers, ["TLS_AES_128_GCM_SHA256"]);
+    assert_eq!(tls.protocols, [TlsVersion::V1_3]);
+    assert_eq!(server.socket.read_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(server.socket.write_timeout, None);
+    let shown = config.effective();
+    assert_eq!(shown["admin"]["tls"]["certPath"], "c");
+    assert_eq!(shown["admin"]["socketOptions"]["readTimeoutMs"], 60_000);
+    let cases = [
+        ("certPath: a", "'keyPath' field is required in admin.tls"),
+        (
+            "certPath: a, keyPath: b, protocols: [SSLv3]",
+            "protocol `SSLv3` is not spoken",
+        ),
+        (
+            "certPath: a, keyPath: b, requireClientAuth: true",
+            "requireClientAuth needs caCertPath",
+        ),
+        (
+            "certPath: a, keyPath: b, ciphers: [x]",
+            "ciphers has no suite that is spoken",
+        ),
+        (
+            "certPath: a, keyPath: b, enabled: true",
+            "unknown key `enabled` in admin.tls",
+        ),
+    ];
+    for (block, want) in cases {
+        let all = mistakes(&with(&format!("admin: {{tls: {{{block}}}}}")));
+        assert!(all.len() == 1 && all[0].contains(want), "{block}: {all:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     assert_eq!(
         mistakes("storage: {kind: io.l5d.inMemory}"),
@@ -181,10 +222,6 @@ fn later_and_refused_kinds_are_named_never_ignored() {
         (
             &with("telemetry: [{kind: io.l5d.statsd}]"),
             "telemeter kind `io.l5d.statsd` is not supported yet",
-        ),
-        (
-            &with("admin: {tls: {certPath: a}}"),
-            "`tls` is not supported yet",
         ),
         (
             &with("namers: [{kind: io.l5d.k8s, endpoints: legacy}]"),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::prepare;
 use super::reply::Body;
 use super::target::Lenient;
-use crate::config::SocketOptions;
+use crate::tls::Gate;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -38,24 +38,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `stop`; then finishes the requests that are under way. Dropping the future cuts them off.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
-    options: SocketOptions,
+    gate: Arc<Gate>,
     handler: Arc<H>,
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut fresh = pin!(gate.keep_fresh());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
+            () = fresh.as_mut() => continue,
             accepted = accept(&listener, &permits) => accepted,
             Some(_done) = connections.join_next() => continue,
         };
         match accepted {
             Ok((stream, permit)) => {
-                prepare(&stream, &options);
-                let (handler, stop) = (Arc::clone(&handler), stop.clone());
+                prepare(&stream, gate.options());
+                let (gate, handler, stop) = (Arc::clone(&gate), Arc::clone(&handler), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, handler, stop).await;
+                    connection(stream, &gate, handler, stop).await;
                     drop(permit);
                 });
             }
@@ -81,7 +83,17 @@ async fn accept(
     Ok((stream, permit))
 }
 
-async fn connection<H: Handler>(stream: TcpStream, handler: Arc<H>, stop: CancellationToken) {
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    gate: &Gate,
+    handler: Arc<H>,
+    stop: CancellationToken,
+) {
+    let socket = match stop.run_until_cancelled(gate.enter(stream)).await {
+        Some(Ok(socket)) => socket,
+        Some(Err(error)) => return tracing::debug!(%error, "a connection was not let in"),
+        None => return,
+    };
     let service = service_fn(|request| {
         let handler = Arc::clone(&handler);
         async move { Ok::<_, std::convert::Infallible>(handler.handle(request).await) }
@@ -90,7 +102,7 @@ async fn connection<H: Handler>(stream: TcpStream, handler: Arc<H>, stop: Cancel
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Lenient::new(stream)), service);
+        .serve_connection(TokioIo::new(Lenient::new(socket)), service);
     let mut connection = pin!(connection);
     let mut is_stopping = false;
     loop {

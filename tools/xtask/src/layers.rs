@@ -27,12 +27,16 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("config", &[]),
     ("k8s", &["store"]),
+    ("tls", &["config"]),
     ("transform", &["store"]),
     ("bind", &["store", "transform"]),
     ("stream", &["bind", "store"]),
-    ("web", &["bind", "store", "config"]),
-    ("api", &["stream", "bind", "store", "web", "config"]),
-    ("admin", &["store", "bind", "stream", "web", "config"]),
+    ("web", &["bind", "store", "tls", "config"]),
+    ("api", &["stream", "bind", "store", "web", "tls", "config"]),
+    (
+        "admin",
+        &["store", "bind", "stream", "web", "tls", "config"],
+    ),
 ];
 
 /// Modules of l5d-node and those that they may import.

@@ -19,6 +19,7 @@ use crate::bind::dns::{Addresses, Dns, Hosts, LookupError};
 use crate::bind::namers::{FsNamer, System};
 use crate::config::{Server, SocketOptions};
 use crate::store::{Engine, InMemoryStore};
+use crate::tls::Gate;
 use crate::transform::Transforms;
 use crate::web::{listen, serve};
 
@@ -70,6 +71,7 @@ impl World {
         let server = Server {
             addr: "127.0.0.1:0".parse().expect("an address"),
             socket: SocketOptions::default(),
+            tls: None,
         };
         let listener = listen("test", &server).expect("a port");
         let addr = listener.local_addr().expect("an address");
@@ -84,7 +86,7 @@ impl World {
         );
         let server = tokio::spawn(serve(
             listener,
-            SocketOptions::default(),
+            Gate::plain(SocketOptions::default()),
             Arc::new(controller),
             stop.clone(),
         ));

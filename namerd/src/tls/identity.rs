@@ -1,0 +1,40 @@
+//! Who a client says it is, with its certificate as the witness.
+
+use rustls_pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+
+/// The names of a checked client certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientNames {
+    /// URIs among the alternative names, such as SPIFFE ids.
+    pub uris: Vec<String>,
+    /// DNS names among the alternative names, in lower case.
+    pub dns: Vec<String>,
+    /// The subject's common name. Nothing but logs and explicit lists of names should rely on it.
+    pub common_name: Option<String>,
+}
+
+impl ClientNames {
+    /// The names of a certificate; `None` if it does not parse.
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let mut names = Self {
+            common_name: parsed
+                .subject()
+                .iter_common_name()
+                .next()
+                .and_then(|name| name.as_str().ok())
+                .map(str::to_owned),
+            ..Self::default()
+        };
+        let alternative = parsed.subject_alternative_name().ok().flatten();
+        for name in alternative.iter().flat_map(|e| &e.value.general_names) {
+            match name {
+                GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
+                GeneralName::DNSName(name) => names.dns.push(name.to_ascii_lowercase()),
+                _ => {}
+            }
+        }
+        Some(names)
+    }
+}
