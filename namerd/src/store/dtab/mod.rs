@@ -1,9 +1,10 @@
 //! Where dtabs live.
 //!
 //! [`DtabStore`] is what bindings and doors see; [`DtabTable`] is the memory of every store: the last good dtab of each
-//! namespace, whoever observes it, and how the store is.
+//! namespace, whoever observes it, and how the store is. [`Mirror`] feeds it where versions have one order.
 
 mod memory;
+mod mirror;
 mod table;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::cell::Cell;
 
 pub use memory::InMemoryStore;
+pub use mirror::Mirror;
 pub use table::{DtabTable, Stored};
 
 /// A store's compare-and-swap token: opaque bytes.
