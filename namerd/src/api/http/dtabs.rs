@@ -124,6 +124,10 @@ impl Controller {
                 Err(StoreError::Exists(_)) => Err(mismatch()),
                 other => other,
             },
+            // The store knows best: a version that was written elsewhere may not have come here yet.
+            (Some(Condition::These(one)), None) if one.len() == 1 => {
+                self.store.update(namespace, dtab, &one[0]).await
+            }
             (must_match, must_not) => {
                 for _ in 0..TRIES {
                     let now = self.known(namespace).await.ok_or_else(|| {
