@@ -16,6 +16,7 @@ use crate::bind::Binder;
 use crate::bind::dns::Hosts;
 use crate::bind::namers::{BadRewrite, System};
 use crate::config::{self, AddressFamily, ApiServer, Config};
+use crate::dial::DialError;
 use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
 use crate::store::services::{FamilyChoice, Policy, Services};
 use crate::store::{Caller, Cell, DtabStore, Engine};
@@ -59,6 +60,9 @@ pub enum BuildError {
         /// Which file and why.
         source: TlsError,
     },
+    /// TLS to the dtab store.
+    #[error("storage.tls: {0}")]
+    StorageTls(DialError),
     /// A Kubernetes API.
     #[error("the Kubernetes API {api}: {source}")]
     Kubernetes {

@@ -27,11 +27,13 @@ pub(super) enum Format {
 const ROOT: &str = "root";
 
 /// What can be set apart from the root.
-const LOGGERS: [&str; 8] = [
+const LOGGERS: [&str; 10] = [
     "namerd::admin",
     "namerd::api",
     "namerd::app",
     "namerd::bind",
+    "namerd::dial",
+    "namerd::etcd",
     "namerd::k8s",
     "namerd::store",
     "namerd::stream",

@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use super::build::{BuildError, Follower};
 use crate::config::Storage;
+use crate::etcd::EtcdStore;
 use crate::store::{DtabStore, InMemoryStore};
 
 /// The store, and what keeps it like the system behind it. Contacts nobody.
 pub(super) fn build(
     config: &Storage,
-    _followers: &mut Vec<Follower>,
+    followers: &mut Vec<Follower>,
 ) -> Result<Arc<dyn DtabStore>, BuildError> {
     Ok(match config {
         Storage::InMemory(namespaces) => InMemoryStore::new(namespaces.iter().cloned()),
+        Storage::Etcd(etcd) => {
+            let store = EtcdStore::new(etcd).map_err(BuildError::StorageTls)?;
+            followers.push(Box::pin(Arc::clone(&store).run()));
+            store
+        }
     })
 }

@@ -4,8 +4,8 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, Config, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion,
-    WatchOptions,
+    CIPHERS, ClientTls, Config, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage,
+    TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -125,12 +125,44 @@ fn security(security: &Security) -> Value {
 }
 
 fn storage(storage: &Storage) -> Value {
-    let Storage::InMemory(namespaces) = storage;
-    let namespaces: Map<String, Value> = namespaces
-        .iter()
-        .map(|(name, dtab)| (name.clone(), dtab.show_exact().into()))
-        .collect();
-    json!({"kind": "io.l5d.inMemory", "namespaces": namespaces})
+    match storage {
+        Storage::InMemory(namespaces) => {
+            let namespaces: Map<String, Value> = namespaces
+                .iter()
+                .map(|(name, dtab)| (name.clone(), dtab.show_exact().into()))
+                .collect();
+            json!({"kind": "io.l5d.inMemory", "namespaces": namespaces})
+        }
+        Storage::Etcd(etcd) => {
+            let hosts = etcd.hosts.iter();
+            let hosts: Vec<_> = hosts.map(|(host, port)| format!("{host}:{port}")).collect();
+            let mut map = kind("io.l5d.etcd");
+            map.insert("endpoints".to_owned(), hosts.into());
+            map.insert("pathPrefix".to_owned(), etcd.path_prefix.clone().into());
+            map.extend(client_tls(etcd.tls.as_ref()));
+            Value::Object(map)
+        }
+    }
+}
+
+/// The `tls` block of a client: names of files only.
+fn client_tls(tls: Option<&ClientTls>) -> Option<(String, Value)> {
+    let tls = tls?;
+    let mut block = json!({
+        "enabled": true,
+        "disableValidation": tls.common_name.is_none(),
+        "trustCerts": tls.trust,
+    });
+    if let Some(name) = &tls.common_name {
+        block["commonName"] = name.clone().into();
+    }
+    if let Some(auth) = &tls.client_auth {
+        block["clientAuth"] = json!({"certPath": auth.certificate, "keyPath": auth.key});
+        if let Some(file) = &auth.intermediates {
+            block["clientAuth"]["intermediateCertsPath"] = json!(file);
+        }
+    }
+    Some(("tls".to_owned(), block))
 }
 
 fn namer(namer: &Namer) -> Value {

@@ -5,6 +5,7 @@
 //! must exist.
 
 mod check;
+mod client_tls;
 mod effective;
 mod kubernetes;
 mod namers;
@@ -25,6 +26,7 @@ use l5d_config::{Mistake, Mistakes, Reader, Scalars};
 use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
 
+pub use client_tls::{ClientAuth, ClientTls};
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.
@@ -114,6 +116,19 @@ pub struct SocketOptions {
 pub enum Storage {
     /// `io.l5d.inMemory` with these namespaces.
     InMemory(Vec<(String, Dtab)>),
+    /// `io.l5d.etcd`.
+    Etcd(EtcdStorage),
+}
+
+/// Dtabs in etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdStorage {
+    /// Members of the cluster, with ports; at least one.
+    pub hosts: Vec<(String, u16)>,
+    /// Keys are this, a slash and the namespace.
+    pub path_prefix: String,
+    /// TLS, if it is spoken.
+    pub tls: Option<ClientTls>,
 }
 
 /// One namer.

@@ -391,3 +391,78 @@ fn k8s_81_watches_can_be_narrowed_to_namespaces() {
     let all = mistakes(&with("namers: [{kind: io.l5d.k8s, namespaces: []}]"));
     assert!(all[0].contains("must not be empty"), "{all:?}");
 }
+
+#[test]
+fn etcd_takes_one_host_or_several() {
+    let etcd = |keys: &str| match good(&format!(
+        "storage: {{kind: io.l5d.etcd{keys}}}\ninterfaces: [{{kind: io.l5d.mesh}}]"
+    ))
+    .storage
+    {
+        Storage::Etcd(etcd) => etcd,
+        other => panic!("{other:?}"),
+    };
+    let default = etcd("");
+    assert_eq!(default.hosts, [("localhost".to_owned(), 2379)]);
+    assert_eq!(default.path_prefix, "/namerd/dtabs");
+    let one = etcd(", experimental: true, host: e1, port: 1, pathPrefix: /x");
+    assert_eq!(
+        (&one.hosts[..], &*one.path_prefix),
+        (&[("e1".to_owned(), 1)][..], "/x")
+    );
+    let several = etcd(", endpoints: [e1, 'e2:1', '[::1]:2', '[::1]']");
+    let hosts = [("e1", 2379), ("e2", 1), ("::1", 2), ("::1", 2379)];
+    assert_eq!(
+        several.hosts,
+        hosts.map(|(host, port)| (host.to_owned(), port))
+    );
+    let tls = etcd(
+        ", tls: {commonName: etcd, trustCertsBundle: /ca, clientAuth: {certPath: /c, keyPath: /k}}",
+    )
+    .tls;
+    let tls = tls.expect("TLS");
+    assert_eq!(tls.common_name.as_deref(), Some("etcd"));
+    assert_eq!(tls.trust, [PathBuf::from("/ca")]);
+    assert!(tls.client_auth.is_some());
+    assert_eq!(etcd(", tls: {enabled: false}").tls, None);
+    let unchecked = etcd(", tls: {disableValidation: true}").tls.expect("TLS");
+    assert_eq!(unchecked.common_name, None);
+}
+
+#[test]
+fn what_stores_cannot_use_is_told() {
+    let wrong = |keys: &str| {
+        mistakes(&format!(
+            "storage: {{{keys}}}\ninterfaces: [{{kind: io.l5d.mesh}}]"
+        ))
+    };
+    for (keys, want) in [
+        (
+            "kind: io.l5d.etcd, host: a, endpoints: [b]",
+            "cannot both be given",
+        ),
+        ("kind: io.l5d.etcd, endpoints: []", "at least one"),
+        (
+            "kind: io.l5d.etcd, endpoints: ['http://a:1']",
+            "storage.endpoints[0] must be HOST:PORT",
+        ),
+        (
+            "kind: io.l5d.etcd, tls: {}",
+            "'commonName' field is required in storage.tls",
+        ),
+        (
+            "kind: io.l5d.etcd, tls: {commonName: a, trustCerts: [/a], trustCertsBundle: /b}",
+            "cannot both be given",
+        ),
+        (
+            "kind: io.l5d.etcd, namespaces: {}",
+            "unknown key `namespaces` in storage",
+        ),
+    ] {
+        let found = wrong(keys);
+        assert!(
+            found.len() == 1 && found[0].contains(want),
+            "{keys}: {found:?}"
+        );
+    }
+}

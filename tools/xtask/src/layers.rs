@@ -13,11 +13,18 @@ use crate::run::root;
 const PACKAGES: &[(&str, &[&str])] = &[
     ("proto/naming", &[]),
     ("proto/config", &["l5d-naming"]),
+    ("proto/etcd", &[]),
     ("proto/mesh", &["l5d-naming"]),
     ("proto/resolver", &["l5d-naming"]),
     (
         "namerd",
-        &["l5d-naming", "l5d-config", "l5d-mesh", "l5d-resolver"],
+        &[
+            "l5d-naming",
+            "l5d-config",
+            "l5d-etcd",
+            "l5d-mesh",
+            "l5d-resolver",
+        ],
     ),
     ("l5d-node", &["l5d-naming", "l5d-config", "l5d-resolver"]),
 ];
@@ -28,6 +35,8 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("k8s", &["store"]),
     ("tls", &["config"]),
+    ("dial", &["config"]),
+    ("etcd", &["store", "dial", "config"]),
     ("transform", &["store"]),
     ("bind", &["store", "transform"]),
     ("stream", &["bind", "store"]),
@@ -54,7 +63,7 @@ const NODE: &[(&str, &[&str])] = &[
 /// Libraries that only one module of a package may name.
 const ONLY: &[(&str, &str, &[&str])] = &[
     ("namerd", "kube", &["k8s"]),
-    ("namerd", "tonic", &["api"]),
+    ("namerd", "tonic", &["api", "etcd"]),
     ("l5d-node", "tonic", &["control"]),
 ];
 
@@ -89,6 +98,7 @@ fn package(dir: &Path, name: &str, allowed: &[&str]) -> anyhow::Result<Vec<Strin
     let ours = [
         "l5d-naming",
         "l5d-config",
+        "l5d-etcd",
         "l5d-mesh",
         "l5d-resolver",
         "namerd",

@@ -1,16 +1,18 @@
-//! `storage` (control plane 12).
+//! `storage` (control plane 12): one file for each family of stores.
+
+mod etcd;
 
 use l5d_config::{Kinds, Section};
+use l5d_naming::Dtab;
 
 use super::Storage;
 
 const STORES: Kinds = Kinds {
     what: "storage",
-    known: &["io.l5d.inMemory"],
+    known: &["io.l5d.inMemory", "io.l5d.etcd"],
     others: &[
         ("io.l5d.k8s", "is not supported yet"),
         ("io.l5d.consul", "is not supported yet"),
-        ("io.l5d.etcd", "is not supported yet"),
         (
             "io.l5d.zk",
             "is not supported and will not be: move the dtabs to another store",
@@ -19,18 +21,33 @@ const STORES: Kinds = Kinds {
 };
 
 pub(super) fn read(top: &Section<'_>) -> Storage {
-    let mut namespaces = Vec::new();
-    if let Some(mut section) = top.need("storage").section()
-        && section.kind(&STORES).is_some()
-    {
-        section.key("experimental").boolean();
-        if let Some(mut map) = section.key("namespaces").section() {
-            for (name, field) in map.entries() {
-                if let Some(dtab) = field.dtab() {
-                    namespaces.push((name.to_owned(), dtab));
-                }
-            }
-        }
+    let none = Storage::InMemory(Vec::new());
+    let Some(mut section) = top.need("storage").section() else {
+        return none;
+    };
+    let Some(kind) = section.kind(&STORES) else {
+        return none;
+    };
+    // None of these kinds is experimental; saying so is harmless.
+    section.key("experimental").boolean();
+    match kind {
+        "io.l5d.etcd" => Storage::Etcd(etcd::read(&section)),
+        _ => Storage::InMemory(namespaces(&section)),
     }
-    Storage::InMemory(namespaces)
+}
+
+fn namespaces(section: &Section<'_>) -> Vec<(String, Dtab)> {
+    let Some(mut map) = section.key("namespaces").section() else {
+        return Vec::new();
+    };
+    let entries = map.entries().into_iter();
+    entries
+        .filter_map(|(name, field)| Some((name.to_owned(), field.dtab()?)))
+        .collect()
+}
+
+/// `pathPrefix`, which stores of keys have.
+fn path_prefix(section: &Section<'_>) -> String {
+    let path = section.key("pathPrefix").path();
+    path.map_or_else(|| "/namerd/dtabs".to_owned(), |path| path.to_string())
 }
