@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`app`] | the applications `hello` and `world` |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
+//! | [`etcd`] | a real etcd alone, killed and started again at will |
 //! | [`follower`] | a node's side of `Follow`, for counting |
 //! | [`front`] | plain HTTP in front of the real API server |
 //! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
@@ -19,12 +20,14 @@
 //! | [`pki`] | certificates of an authority of the test's own |
 //! | [`port`] | a port that stays ours while its server is down |
 //! | [`process`] | a program that ends with its owner, whatever happens to the owner |
+//! | [`store_suite`] | what every dtab store must do |
 
 pub mod app;
 pub mod client;
 pub mod cluster;
 pub mod control;
 pub mod double;
+pub mod etcd;
 pub mod follower;
 pub mod front;
 pub mod hosts;
@@ -33,3 +36,4 @@ pub mod pki;
 pub mod port;
 pub mod process;
 pub mod real;
+pub mod store_suite;

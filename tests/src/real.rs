@@ -105,7 +105,7 @@ impl RealCluster {
         let dir = tempfile::Builder::new().prefix("l5d-cluster-").tempdir()?;
         credentials(dir.path(), at)?;
         let (etcd_port, port) = (HeldPort::take(at)?, HeldPort::take(at)?);
-        let etcd = etcd(binaries, dir.path(), &etcd_port)
+        let etcd = etcd_program(binaries, dir.path(), &etcd_port)
             .sweep(dir.path())
             .start(dir.path())?;
         let mut cluster = Self {
@@ -248,7 +248,8 @@ impl RealCluster {
     }
 }
 
-fn etcd(binaries: &Binaries, dir: &Path, port: &HeldPort) -> Program {
+/// An etcd of one member, with its data in `dir`.
+pub(crate) fn etcd_program(binaries: &Binaries, dir: &Path, port: &HeldPort) -> Program {
     let url = format!("http://{}", port.addr());
     // Nobody else joins: any free port does for peers.
     let peer = format!("http://{}:0", port.addr().ip());

@@ -1,0 +1,5 @@
+//! Dtab stores: one suite for all of them, and what each does when the system behind it is unwell.
+
+mod etcd;
+mod memory;
+mod replicas;
