@@ -6,6 +6,7 @@
 mod args;
 mod dtab;
 mod http;
+mod migrate;
 mod resolver;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Resolve(q) => resolver::run(resolver, ResolverCommand::Resolve(q)).await?,
         Command::Explain(q) => resolver::run(resolver, ResolverCommand::Explain(q)).await?,
         Command::Watch(q) => resolver::run(resolver, ResolverCommand::Watch(q)).await?,
+        Command::Migrate(args) => return migrate::run(&args),
         Command::Nodes { node } => resolver::run(resolver, ResolverCommand::Nodes(node)).await?,
     }
     Ok(ExitCode::SUCCESS)
