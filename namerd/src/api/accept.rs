@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use super::authority::Tolerant;
+
 /// The other end of a connection, for those who serve its requests.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -91,7 +93,10 @@ pub(super) async fn serve_connection<IO>(
         .max_concurrent_streams(STREAMS)
         .max_frame_size(FRAME_BYTES)
         .max_header_list_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(
+            TokioIo::new(Tolerant::new(stream)),
+            TowerToHyperService::new(service),
+        );
     let mut connection = std::pin::pin!(connection);
     let silent = async {
         tokio::time::sleep(FIRST_REQUEST).await;

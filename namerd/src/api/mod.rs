@@ -1,6 +1,7 @@
 //! The doors: gRPC for nodes and tools, HTTP for scripts. The only importer of server libraries.
 
 mod accept;
+mod authority;
 mod explain;
 mod follow;
 pub mod http;
