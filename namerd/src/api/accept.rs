@@ -21,6 +21,7 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 
 use super::authority::Tolerant;
+use super::mesh::Manners;
 
 /// The other end of a connection, for those who serve its requests.
 #[derive(Clone, Debug)]
@@ -41,7 +42,9 @@ const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Bytes in the send buffer of a stream, and in the kernel before it asks for more (5.3).
 const SEND_BUFFER: usize = 16 << 10;
-const STREAMS: u32 = 128;
+/// Old clients have one for each name and one for each id that they use: two for each of the 1,000 paths that a router
+/// keeps (control plane 13), and as many to spare.
+const STREAMS: u32 = 4_096;
 const FRAME_BYTES: u32 = 16 << 10;
 const HEADER_BYTES: u32 = 16 << 10;
 
@@ -78,7 +81,7 @@ pub(super) async fn serve_connection<IO>(
     let abort = peer.abort.clone();
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = Arc::clone(&asked);
-    let service = routes.map_request(move |mut request: Request<Incoming>| {
+    let service = Manners(routes).map_request(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         request

@@ -5,6 +5,8 @@ mod authority;
 mod explain;
 mod follow;
 pub mod http;
+mod live;
+mod mesh;
 mod resolver;
 mod serve;
 mod status;

@@ -1,4 +1,4 @@
-//! The gRPC port: the resolver API, reflection and health on one listener.
+//! The gRPC port: the resolver API, the mesh API of the 1.x generation, reflection and health on one listener.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::accept::{prepare, serve_connection};
+use super::mesh;
 use super::resolver::Resolver;
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
@@ -49,7 +50,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
         goodbye: half,
     };
     let closed = doors.closed.clone();
-    let (reporter, routes) = routes(&api, doors)?;
+    let (reporter, routes) = routes(&api, &doors)?;
     let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
     let health = report_health(&reporter, &api.ready);
     let room = Arc::new(Semaphore::new(api.connections));
@@ -115,21 +116,22 @@ async fn enter(
     }
 }
 
-fn routes(api: &Api, doors: Doors) -> io::Result<(HealthReporter, Routes)> {
+fn routes(api: &Api, doors: &Doors) -> io::Result<(HealthReporter, Routes)> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(l5d_resolver::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(l5d_mesh::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     // Older tools know only the first name of the reflection service.
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let routes = Routes::new(Resolver::new(api.clone(), doors))
+    let routes = Routes::new(Resolver::new(api.clone(), doors.clone()))
         .add_service(v1)
         .add_service(v1alpha)
         .add_service(health);
-    Ok((reporter, routes.prepare()))
+    Ok((reporter, mesh::add(routes, api, doors).prepare()))
 }
 
 /// Keeps health at what readiness says. Never ends.

@@ -29,16 +29,16 @@ use crate::stream::Limits;
 use crate::stream::tests::{Stands, World, hello, interest, many, set_of, up};
 use crate::tls::Gate;
 
-struct Port {
-    world: World,
-    addr: SocketAddr,
+pub(super) struct Port {
+    pub(super) world: World,
+    pub(super) addr: SocketAddr,
     ready: Arc<Cell<bool>>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
 }
 
 impl Port {
-    async fn new(names: &[&str]) -> Self {
+    pub(super) async fn new(names: &[&str]) -> Self {
         Self::with(World::new(names), Duration::from_secs(2)).await
     }
 
@@ -64,7 +64,7 @@ impl Port {
         }
     }
 
-    async fn channel(&self) -> Channel {
+    pub(super) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::try_from(format!("http://{}", self.addr)).unwrap();
         endpoint.connect().await.unwrap()
     }
@@ -73,7 +73,7 @@ impl Port {
         ResolverClient::new(self.channel().await)
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.server.await.unwrap().unwrap();
     }

@@ -132,6 +132,11 @@ impl Binder {
         self.bind(&key, caller)
     }
 
+    /// Where stored dtabs come from.
+    pub fn store(&self) -> &Arc<dyn DtabStore> {
+        &self.core.store
+    }
+
     /// The names that enumerating namers know, sorted.
     pub fn names(&self) -> Vec<ClusterId> {
         self.names_cell().get().1.to_vec()

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
-use l5d_naming::{Dentry, Dtab, Replicas, Weight};
+use l5d_naming::{Dentry, Dtab, NameTree, Path, Replicas, Weight};
 
 use super::base::{NoRules, with_rules};
 use super::binder::Core;
@@ -78,6 +78,17 @@ impl Binder {
     /// Every step of a name (naming 7), once nothing that it needs is pending: the caller bounds the wait. A router's
     /// const or replace cannot be shown (naming 6.5): an error. Cancel safe.
     pub async fn delegate(&self, key: &BindKey, caller: &Caller) -> Result<Delegation, BindError> {
+        let tree = NameTree::Leaf(key.path.clone());
+        self.delegate_tree(key, &tree, caller).await
+    }
+
+    /// The same for a tree of names instead of the key's one.
+    pub async fn delegate_tree(
+        &self,
+        key: &BindKey,
+        tree: &NameTree<Path>,
+        caller: &Caller,
+    ) -> Result<Delegation, BindError> {
         let core = &self.core;
         let chain = core
             .chain(&key.transformers)
@@ -96,6 +107,7 @@ impl Binder {
             core: Arc::downgrade(core),
             stored: key.root.as_ref().map(|root| core.store.observe(root)),
             key: key.clone(),
+            tree: tree.clone(),
             caller: core.project(caller, &chain),
             stages,
             out,
@@ -115,6 +127,7 @@ struct Delegating {
     core: Weak<Core>,
     stored: Option<Arc<Cell<NamespaceState>>>,
     key: BindKey,
+    tree: NameTree<Path>,
     caller: Caller,
     stages: Vec<Arc<Chain>>,
     out: Weak<Cell<Answered>>,
@@ -130,7 +143,7 @@ impl Recompute for Delegating {
         }
         let rules: (&Dtab, &Dtab) = (&self.key.router, &self.key.local);
         let answer = with_rules(self.stored.as_ref(), rules, reads, |rules, reads| {
-            Walk::new(&core, rules, &self.caller, &self.stages, reads).answer(&self.key.path)
+            Walk::new(&core, rules, &self.caller, &self.stages, reads).answer(&self.tree)
         });
         let answer = answer.unwrap_or_else(|unknown| match unknown {
             NoRules::Pending => None,

@@ -66,9 +66,18 @@ impl<'a, 'r> Walk<'a, 'r> {
         }
     }
 
-    /// The delegation of a path, unless something that it needs is pending.
-    pub(super) fn answer(mut self, path: &Path) -> Option<Result<Delegation, BindError>> {
-        let answer = self.path(path, None, 0);
+    /// The delegation of a path, or of a tree of paths that nothing but the question led to, unless something that it
+    /// needs is pending.
+    pub(super) fn answer(mut self, tree: &NameTree<Path>) -> Option<Result<Delegation, BindError>> {
+        let mut of_path = |walk: &mut Self, path: &Path, rule| walk.path(path, rule, 0);
+        let root = Path::root();
+        let (path, answer) = match tree {
+            NameTree::Leaf(path) => (path, self.path(path, None, 0)),
+            tree => {
+                let answer = self.tree(&root, tree, &None, Literal::Shown, &mut of_path);
+                (&root, answer)
+            }
+        };
         (!self.pending).then(|| answer.map_err(|stop| stop.error(path)))
     }
 
