@@ -110,7 +110,7 @@ impl Controller {
         }
     }
 
-    async fn put(
+    pub(super) async fn put(
         &self,
         namespace: &str,
         dtab: Dtab,

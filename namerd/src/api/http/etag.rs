@@ -49,17 +49,21 @@ pub(super) fn condition(headers: &HeaderMap, name: HeaderName) -> Option<Conditi
         if text == "*" {
             return Some(Condition::Any);
         }
-        let text = text.strip_prefix("W/").unwrap_or(text);
-        // Characters outside of the alphabet, quotes among them, do not count.
-        let clean: String = text
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
-            .collect();
-        if let Ok(bytes) = LENIENT.decode(clean) {
-            tokens.push(DtabToken(bytes.into()));
-        }
+        tokens.extend(token(text));
     }
     Some(Condition::These(tokens))
+}
+
+/// One version: bare, quoted or weak.
+pub(super) fn token(text: &str) -> Option<DtabToken> {
+    let text = text.strip_prefix("W/").unwrap_or(text);
+    // Characters outside of the alphabet, quotes among them, do not count.
+    let clean: String = text
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
+        .collect();
+    let bytes = LENIENT.decode(clean).ok()?;
+    Some(DtabToken(bytes.into()))
 }
 
 impl Condition {

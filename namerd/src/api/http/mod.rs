@@ -7,6 +7,7 @@ mod delegate;
 mod dtab_forms;
 mod dtabs;
 mod etag;
+mod history;
 mod names;
 mod sources;
 mod watch;
@@ -49,6 +50,7 @@ pub struct Controller {
 enum Route<'a> {
     List,
     Dtab(&'a str),
+    History(&'a str),
     Bind(&'a str),
     Addr,
     Resolve(&'a str),
@@ -93,6 +95,7 @@ impl Controller {
         let is_delegation = method == Method::GET || method == Method::POST;
         match route {
             Route::Dtab(namespace) => self.dtab(namespace, request).await,
+            Route::History(namespace) => self.history(namespace, &request).await,
             Route::Delegate(None) if is_delegation => self.delegate_any(request).await,
             Route::Delegate(None) => Ok(web::not_allowed("GET, POST")),
             Route::BoundNames if method == Method::GET => Ok(self.bound_names(&request)),
@@ -131,6 +134,7 @@ impl<'a> Route<'a> {
         let namespace_or_404 = namespace.filter(|n| !n.is_empty());
         match head {
             "dtabs" => Some(namespace_or_404.map_or(Route::List, Route::Dtab)),
+            "history" => namespace_or_404.map(Route::History),
             "bind" => namespace_or_404.map(Route::Bind),
             "addr" => namespace_or_404.map(|_| Route::Addr),
             "resolve" => namespace_or_404.map(Route::Resolve),
@@ -145,6 +149,7 @@ impl<'a> Route<'a> {
         match self {
             Route::List => "dtabs",
             Route::Dtab(_) => "dtab",
+            Route::History(_) => "history",
             Route::Bind(_) => "bind",
             Route::Addr => "addr",
             Route::Resolve(_) => "resolve",

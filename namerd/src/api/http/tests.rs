@@ -2,6 +2,7 @@
 
 mod client;
 mod dtabs;
+mod history;
 mod names;
 mod watches;
 
