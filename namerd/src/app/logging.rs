@@ -27,13 +27,14 @@ pub(super) enum Format {
 const ROOT: &str = "root";
 
 /// What can be set apart from the root.
-const LOGGERS: [&str; 10] = [
+const LOGGERS: [&str; 11] = [
     "namerd::admin",
     "namerd::api",
     "namerd::app",
     "namerd::bind",
     "namerd::dial",
     "namerd::etcd",
+    "namerd::files",
     "namerd::k8s",
     "namerd::store",
     "namerd::stream",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build::{BuildError, Follower};
 use crate::config::Storage;
 use crate::etcd::EtcdStore;
+use crate::files::FilesStore;
 use crate::store::{DtabStore, InMemoryStore};
 
 /// The store, and what keeps it like the system behind it. Contacts nobody.
@@ -14,6 +15,11 @@ pub(super) fn build(
 ) -> Result<Arc<dyn DtabStore>, BuildError> {
     Ok(match config {
         Storage::InMemory(namespaces) => InMemoryStore::new(namespaces.iter().cloned()),
+        Storage::Files(files) => {
+            let store = FilesStore::new(files);
+            followers.push(Box::pin(Arc::clone(&store).run()));
+            store
+        }
         Storage::Etcd(etcd) => {
             let store = EtcdStore::new(etcd).map_err(BuildError::StorageTls)?;
             followers.push(Box::pin(Arc::clone(&store).run()));

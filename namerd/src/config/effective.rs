@@ -4,8 +4,8 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, ClientTls, Config, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage,
-    TlsVersion, WatchOptions,
+    CIPHERS, ClientTls, Config, FilesStorage, K8sNamer, Namer, NamerKind, Security, Server,
+    ServerTls, Storage, TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -133,6 +133,10 @@ fn storage(storage: &Storage) -> Value {
                 .collect();
             json!({"kind": "io.l5d.inMemory", "namespaces": namespaces})
         }
+        Storage::Files(FilesStorage::Folder(folder)) => {
+            json!({"kind": "io.l5d.fs", "rootDir": folder})
+        }
+        Storage::Files(FilesStorage::One(file)) => json!({"kind": "io.l5d.fs", "dtabFile": file}),
         Storage::Etcd(etcd) => {
             let hosts = etcd.hosts.iter();
             let hosts: Vec<_> = hosts.map(|(host, port)| format!("{host}:{port}")).collect();

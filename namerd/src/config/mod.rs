@@ -118,6 +118,17 @@ pub enum Storage {
     InMemory(Vec<(String, Dtab)>),
     /// `io.l5d.etcd`.
     Etcd(EtcdStorage),
+    /// `io.l5d.fs`.
+    Files(FilesStorage),
+}
+
+/// Dtabs in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilesStorage {
+    /// Each file of this directory is a namespace.
+    Folder(PathBuf),
+    /// This file is the namespace `default`.
+    One(PathBuf),
 }
 
 /// Dtabs in etcd.

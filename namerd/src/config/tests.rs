@@ -458,6 +458,18 @@ fn what_stores_cannot_use_is_told() {
             "kind: io.l5d.etcd, namespaces: {}",
             "unknown key `namespaces` in storage",
         ),
+        (
+            "kind: io.l5d.fs",
+            "rootDir (a directory, each file a namespace) or dtabFile",
+        ),
+        (
+            "kind: io.l5d.fs, rootDir: /, dtabFile: /x",
+            "cannot both be given",
+        ),
+        (
+            "kind: io.l5d.fs, rootDir: /no/such",
+            "not an existing directory",
+        ),
     ] {
         let found = wrong(keys);
         assert!(

@@ -37,6 +37,7 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("tls", &["config"]),
     ("dial", &["config"]),
     ("etcd", &["store", "dial", "config"]),
+    ("files", &["store", "config"]),
     ("transform", &["store"]),
     ("bind", &["store", "transform"]),
     ("stream", &["bind", "store"]),

@@ -1,6 +1,7 @@
 //! `storage` (control plane 12): one file for each family of stores.
 
 mod etcd;
+mod files;
 
 use l5d_config::{Kinds, Section};
 use l5d_naming::Dtab;
@@ -9,7 +10,7 @@ use super::Storage;
 
 const STORES: Kinds = Kinds {
     what: "storage",
-    known: &["io.l5d.inMemory", "io.l5d.etcd"],
+    known: &["io.l5d.inMemory", "io.l5d.etcd", "io.l5d.fs"],
     others: &[
         ("io.l5d.k8s", "is not supported yet"),
         ("io.l5d.consul", "is not supported yet"),
@@ -32,6 +33,7 @@ pub(super) fn read(top: &Section<'_>) -> Storage {
     section.key("experimental").boolean();
     match kind {
         "io.l5d.etcd" => Storage::Etcd(etcd::read(&section)),
+        "io.l5d.fs" => Storage::Files(files::read(&section)),
         _ => Storage::InMemory(namespaces(&section)),
     }
 }
