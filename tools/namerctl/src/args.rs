@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Explain(Question),
     /// What a path is, again after each change, until interrupted
     Watch(Question),
+    /// Look after a cluster: API server, rights, dtabs, gateways, clocks, certificates, namerd, nodes
+    Check(crate::check::CheckArgs),
     /// Turn Linkerd 1.x configurations, or the manifests around them, into ours
     Migrate(crate::migrate::MigrateArgs),
     /// The node proxies that follow this namerd

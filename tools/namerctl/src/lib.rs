@@ -4,6 +4,7 @@
 //! module for each group of commands; none of them ends the process.
 
 mod args;
+mod check;
 mod dtab;
 mod http;
 mod migrate;
@@ -51,6 +52,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Resolve(q) => resolver::run(resolver, ResolverCommand::Resolve(q)).await?,
         Command::Explain(q) => resolver::run(resolver, ResolverCommand::Explain(q)).await?,
         Command::Watch(q) => resolver::run(resolver, ResolverCommand::Watch(q)).await?,
+        Command::Check(args) => return check::run(&args).await,
         Command::Migrate(args) => return migrate::run(&args),
         Command::Nodes { node } => resolver::run(resolver, ResolverCommand::Nodes(node)).await?,
     }

@@ -15,14 +15,14 @@ mod linkerd;
 mod manifest;
 mod namerd;
 mod objects;
-mod parse;
-mod rbac;
+pub(crate) mod parse;
+pub(crate) mod rbac;
 mod report;
 mod routers;
 mod settle;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod write;
 
 use std::path::PathBuf;

@@ -1,0 +1,243 @@
+//! Checks of namerd itself: its ports, health, version and clock, its dtabs, the nodes that follow it.
+
+use hyper_util::rt::TokioIo;
+use l5d_resolver::v1::NodesRequest;
+use l5d_resolver::v1::resolver_client::ResolverClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::api::{PATIENCE, chain};
+use super::outcome::Outcomes;
+use super::peer::{Peer, Reached};
+use super::{certificates, clock};
+
+/// Dtabs that are read one by one.
+const NAMESPACES: usize = 1000;
+/// Nodes that are asked for.
+const NODES: usize = 100_000;
+/// A node that is this far behind is worth a look; gathering takes 100 ms at most (resolver API 5.2).
+const LAG_MS: u64 = 5000;
+
+/// The three ports of a namerd.
+pub(crate) struct Ports {
+    pub(crate) mesh: Peer,
+    pub(crate) http: Peer,
+    pub(crate) admin: Peer,
+}
+
+/// Checks everything that can be reached.
+pub(crate) async fn check(ports: &Ports, outcomes: &mut Outcomes) {
+    let mut version = None;
+    if let Some(admin) = reach("namerd-admin", &ports.admin, outcomes).await {
+        version = self::admin(&admin, outcomes).await;
+    }
+    if let Some(http) = reach("namerd-http", &ports.http, outcomes).await {
+        controller(&http, outcomes).await;
+    }
+    let Some(mesh) = reach("namerd-grpc", &ports.mesh, outcomes).await else {
+        return;
+    };
+    match channel(&mesh).await {
+        Ok(channel) => {
+            health(channel.clone(), &ports.mesh, outcomes).await;
+            nodes(channel, version.as_deref(), outcomes).await;
+        }
+        Err(message) => {
+            let hint = "the port must be that of an interface of kind io.l5d.mesh";
+            outcomes.fail("namerd-grpc", &ports.mesh.to_string(), message, hint);
+        }
+    }
+}
+
+async fn reach(check: &'static str, peer: &Peer, outcomes: &mut Outcomes) -> Option<Reached> {
+    let subject = peer.to_string();
+    match peer.reach().await {
+        Ok(reached) => {
+            if let Some(chain) = &reached.chain {
+                certificates::judge(&subject, chain, outcomes);
+            }
+            Some(reached)
+        }
+        Err(e) => {
+            let hint = "is namerd running, does its interface listen on 0.0.0.0 (the default is loopback), and does its \
+                        Service have this port?";
+            outcomes.fail(check, &subject, format!("cannot be reached: {e}"), hint);
+            None
+        }
+    }
+}
+
+/// Readiness. Gives the version.
+async fn admin(admin: &Reached, outcomes: &mut Outcomes) -> Option<String> {
+    const CHECK: &str = "namerd-admin";
+    let subject = admin.peer.to_string();
+    match admin.get("/ready").await {
+        Ok(answer) if answer.status.is_success() => {
+            outcomes.ok(CHECK, &subject, "ready");
+        }
+        Ok(answer) => {
+            let hint = "it waits for its first answers; /state.json on this port says which";
+            let seen = format!("not ready: {}", answer.body.trim());
+            outcomes.fail(CHECK, &subject, seen, hint);
+        }
+        Err(e) => {
+            let hint = "the port must be that of namerd's `admin`; with client certificates required it cannot be asked";
+            outcomes.fail(CHECK, &subject, format!("no answer: {e:#}"), hint);
+            return None;
+        }
+    }
+    let info = admin.get("/admin/server_info").await.ok()?;
+    let info: serde_json::Value = serde_json::from_str(&info.body).ok()?;
+    let version = info["version"].as_str()?.to_owned();
+    let own = env!("CARGO_PKG_VERSION");
+    if version == own {
+        outcomes.ok("version", "namerd", version.clone());
+    } else {
+        let hint = "use the namerctl of namerd's version";
+        outcomes.warn(
+            "version",
+            "namerd",
+            format!("{version}, and this is {own}"),
+            hint,
+        );
+    }
+    Some(version)
+}
+
+/// The HTTP controller: clock, and every dtab can be read.
+async fn controller(http: &Reached, outcomes: &mut Outcomes) {
+    const CHECK: &str = "namerd-http";
+    let subject = http.peer.to_string();
+    let answer = match http.get("/api/1/dtabs").await {
+        Ok(answer) => answer,
+        Err(e) => {
+            let hint = "the port must be that of an interface of kind io.l5d.httpController";
+            outcomes.fail(CHECK, &subject, format!("no answer: {e:#}"), hint);
+            return;
+        }
+    };
+    clock::compare("namerd", answer.date.as_deref(), outcomes);
+    if !answer.status.is_success() {
+        let hint = "namerd's log says why; a store that cannot be reached is the usual reason";
+        let seen = format!("{}: {}", answer.status, answer.body.trim());
+        outcomes.fail(CHECK, &subject, seen, hint);
+        return;
+    }
+    let namespaces: Vec<String> = serde_json::from_str(&answer.body).unwrap_or_default();
+    outcomes.ok(
+        CHECK,
+        &subject,
+        format!("{} dtab namespaces", namespaces.len()),
+    );
+    for namespace in namespaces.iter().take(NAMESPACES) {
+        let path = format!("/api/1/dtabs/{namespace}");
+        let seen = match http.get(&path).await {
+            Ok(answer) if answer.status.is_success() => continue,
+            Ok(answer) => format!("{}: {}", answer.status, answer.body.trim()),
+            Err(e) => format!("no answer: {e:#}"),
+        };
+        let hint = "what is stored cannot be read as a dtab; its last good version stays in force. Write it again: namerctl dtab update";
+        outcomes.fail("dtab", namespace, seen, hint);
+    }
+}
+
+async fn channel(mesh: &Reached) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", mesh.peer));
+    let endpoint = endpoint
+        .map_err(|e| chain(&e))?
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE);
+    let mesh = mesh.clone();
+    let connector = tower::service_fn(move |_: hyper::Uri| {
+        let mesh = mesh.clone();
+        async move { mesh.open(b"h2").await.map(TokioIo::new) }
+    });
+    endpoint
+        .connect_with_connector(connector)
+        .await
+        .map_err(|e| chain(&e))
+}
+
+async fn health(channel: Channel, mesh: &Peer, outcomes: &mut Outcomes) {
+    const CHECK: &str = "namerd-grpc";
+    let subject = mesh.to_string();
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    match HealthClient::new(channel).check(request).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {
+            outcomes.ok(CHECK, &subject, "SERVING");
+        }
+        Ok(answer) => {
+            let hint =
+                "it is starting, or draining; the checks of namerd-admin say what it waits for";
+            let seen = answer.get_ref().status().as_str_name().to_owned();
+            outcomes.fail(CHECK, &subject, seen, hint);
+        }
+        Err(status) => {
+            let hint = "the port must be that of an interface of kind io.l5d.mesh";
+            outcomes.fail(CHECK, &subject, said(&status), hint);
+        }
+    }
+}
+
+fn said(status: &tonic::Status) -> String {
+    format!("{}: {}", status.code().description(), status.message())
+}
+
+/// Who follows this replica, how far behind, and with which version.
+async fn nodes(channel: Channel, version: Option<&str>, outcomes: &mut Outcomes) {
+    const CHECK: &str = "nodes";
+    let request = NodesRequest {
+        node: String::new(),
+    };
+    let mut stream = match ResolverClient::new(channel).nodes(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let hint = "nodes are listed to clients that may use the resolver API";
+            outcomes.skip(CHECK, "all", said(&status), hint);
+            return;
+        }
+    };
+    let (mut count, mut late, mut others) = (0, Vec::new(), Vec::new());
+    while let Ok(Some(session)) = stream.message().await {
+        count += 1;
+        if session.lag_ms > LAG_MS {
+            late.push(format!("{} ({} ms)", session.node, session.lag_ms));
+        }
+        if version.is_some_and(|v| v != session.version) {
+            others.push(format!("{} ({})", session.node, session.version));
+        }
+        if count >= NODES {
+            break;
+        }
+    }
+    if count == 0 {
+        let hint = "no node follows this replica; if there is one replica only, look at the nodes' logs and their --namerd";
+        outcomes.warn(CHECK, "all", "none is connected", hint);
+        return;
+    }
+    if late.is_empty() {
+        outcomes.ok(CHECK, "all", format!("{count} connected, none behind"));
+    } else {
+        let hint = "these nodes have not applied what was sent: look at their CPU and at the network to them";
+        let seen = format!("{} of {count} are behind: {}", late.len(), first(&late));
+        outcomes.warn(CHECK, "lag", seen, hint);
+    }
+    if !others.is_empty() {
+        let hint = "finish the rolling update of the node proxies";
+        let seen = format!(
+            "{} of {count} have another version than namerd: {}",
+            others.len(),
+            first(&others)
+        );
+        outcomes.warn(CHECK, "version", seen, hint);
+    }
+}
+
+fn first(of: &[String]) -> String {
+    let shown: Vec<&str> = of.iter().take(5).map(String::as_str).collect();
+    shown.join(", ")
+}

@@ -1,0 +1,192 @@
+//! Connections to namerd's ports, whether they speak TLS or not.
+//!
+//! Certificates are looked at, not trusted: nothing secret is ever sent over these connections, and what is read of them is
+//! only told to the user, with the certificate's own check beside it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::api::PATIENCE;
+
+/// Whoever does not answer a TLS hello in this time speaks something else.
+const HELLO: Duration = Duration::from_secs(5);
+/// Longest answer that is read.
+const ANSWER_BYTES: usize = 8 << 20;
+
+/// One port of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// A port that could be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) peer: Peer,
+    /// Its certificates, the server's own first; `None`: plain text.
+    pub(crate) chain: Option<Vec<CertificateDer<'static>>>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) date: Option<String>,
+    pub(crate) body: String,
+}
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+// === impl Peer ===
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Peer {
+    /// Connects once, to see whether the port is open and speaks TLS.
+    pub(crate) async fn reach(&self) -> io::Result<Reached> {
+        let tcp = self.tcp().await?;
+        let hello = tokio::time::timeout(HELLO, tls(&self.host, tcp, b"")).await;
+        let chain = match hello {
+            Ok(Ok(stream)) => {
+                let chain = stream.get_ref().1.peer_certificates();
+                Some(chain.map_or(Vec::new(), |c| {
+                    c.iter().map(|c| c.clone().into_owned()).collect()
+                }))
+            }
+            _ => None,
+        };
+        Ok(Reached {
+            peer: self.clone(),
+            chain,
+        })
+    }
+
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        let connect = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
+        match tokio::time::timeout(PATIENCE, connect).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")),
+        }
+    }
+}
+
+impl Reached {
+    /// A connection as the port wants it.
+    pub(crate) async fn open(&self, alpn: &[u8]) -> io::Result<Box<dyn Stream>> {
+        let tcp = self.peer.tcp().await?;
+        if self.chain.is_none() {
+            return Ok(Box::new(tcp));
+        }
+        Ok(Box::new(tls(&self.peer.host, tcp, alpn).await?))
+    }
+
+    /// One GET over HTTP/1.1.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        tokio::time::timeout(PATIENCE, self.ask(path)).await?
+    }
+
+    async fn ask(&self, path: &str) -> anyhow::Result<Answer> {
+        let stream = TokioIo::new(self.open(b"http/1.1").await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        let driver = tokio::spawn(connection);
+        let request = Request::get(path)
+            .header(header::HOST, self.peer.to_string())
+            .header(header::ACCEPT, "application/json")
+            .body(Empty::<Bytes>::new())?;
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = http_body_util::Limited::new(body, ANSWER_BYTES)
+            .collect()
+            .await;
+        driver.abort();
+        let body = body.map_err(|e| anyhow::anyhow!("{e}"))?.to_bytes();
+        let date = head.headers.get(header::DATE).and_then(|d| d.to_str().ok());
+        Ok(Answer {
+            status: head.status,
+            date: date.map(str::to_owned),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
+    }
+}
+
+async fn tls(
+    host: &str,
+    tcp: TcpStream,
+    alpn: &[u8],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let schemes = provider
+        .signature_verification_algorithms
+        .supported_schemes();
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Looker(schemes)))
+        .with_no_client_auth();
+    if !alpn.is_empty() {
+        config.alpn_protocols = vec![alpn.to_vec()];
+    }
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    let name = name.map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+}
+
+/// Looks at certificates without judging them; see the module's head.
+#[derive(Debug)]
+struct Looker(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Looker {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}

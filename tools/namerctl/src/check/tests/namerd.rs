@@ -1,0 +1,212 @@
+//! A whole namerd in this process, and servers that answer wrongly.
+
+use std::sync::Arc;
+
+use l5d_tests::double::Double;
+use namerd::app::{NoLevels, Running};
+use namerd::config::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::super::CheckArgs;
+use super::super::outcome::Status;
+use super::{args, outcomes, unwell};
+
+async fn start(namers: &str) -> Running {
+    let text = format!(
+        "admin: {{port: 0}}\nstorage: {{kind: io.l5d.inMemory, namespaces: {{default: '/svc => /a', other: ''}}}}\n\
+         namers: {namers}\ninterfaces:\n- {{kind: io.l5d.httpController, port: 0}}\n- {{kind: io.l5d.mesh, port: 0}}\n"
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None).expect("a configuration");
+    let running = namerd::app::run(config, Vec::new(), Arc::new(NoLevels));
+    running.await.expect("namerd starts")
+}
+
+fn of(namerd: &Running) -> CheckArgs {
+    CheckArgs {
+        no_cluster: true,
+        namerd: Some(namerd.addresses.interfaces[1].1.to_string()),
+        controller: Some(namerd.addresses.interfaces[0].1.to_string()),
+        admin: Some(namerd.addresses.admin.to_string()),
+        ..args()
+    }
+}
+
+/// A server that gives each path its answer, whatever the request; its address.
+async fn canned(
+    date: &'static str,
+    answers: &'static [(&'static str, &'static str, &'static str)],
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let Ok(n) = stream.read(&mut head).await else {
+                continue;
+            };
+            let head = String::from_utf8_lossy(&head[..n]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let found = answers.iter().find(|(p, ..)| *p == path);
+            let (status, body) = found.map_or(("404 Not Found", ""), |(_, s, b)| (s, b));
+            let text = format!(
+                "HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            // A client that has gone wants no answer.
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    addr.to_string()
+}
+
+#[tokio::test]
+async fn a_namerd_without_nodes_is_well() {
+    let namerd = start("[]").await;
+    let found = outcomes(&of(&namerd)).await;
+    assert_eq!(
+        unwell(&found),
+        [("nodes", "all".to_owned(), Status::Warn)],
+        "{}",
+        found.table()
+    );
+    let checks: Vec<&str> = found.0.iter().map(|o| o.check).collect();
+    let all = [
+        "api-server",
+        "namerd-admin",
+        "version",
+        "namerd-http",
+        "namerd-grpc",
+        "clock",
+        "nodes",
+    ];
+    assert!(all.iter().all(|c| checks.contains(c)), "{checks:?}");
+    let http = found
+        .0
+        .iter()
+        .find(|o| o.check == "namerd-http")
+        .expect("checked");
+    assert_eq!(http.seen, "2 dtab namespaces");
+    assert!(!found.has_failed());
+}
+
+#[tokio::test]
+async fn a_namerd_that_waits_for_its_cluster_is_not_ready() {
+    let double = Double::start([127, 0, 0, 1].into()).expect("a double");
+    double.refuse();
+    let api = double.addr();
+    let namerd = start(&format!(
+        "[{{kind: io.l5d.k8s, host: {}, port: {}, startupJitter: 0}}]",
+        api.ip(),
+        api.port()
+    ))
+    .await;
+    let found = outcomes(&of(&namerd)).await;
+    let bad: Vec<&str> = unwell(&found).iter().map(|(c, ..)| *c).collect();
+    assert!(bad.contains(&"namerd-admin"), "{}", found.table());
+    assert!(bad.contains(&"namerd-grpc"), "{}", found.table());
+    let grpc = found
+        .0
+        .iter()
+        .find(|o| o.check == "namerd-grpc")
+        .expect("checked");
+    assert_eq!(grpc.seen, "NOT_SERVING");
+}
+
+#[tokio::test]
+async fn ports_that_are_closed_or_somebody_elses_fail_alone() {
+    let namerd = start("[]").await;
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("bound").to_string()
+    };
+    let mut args = of(&namerd);
+    args.admin = Some(closed.clone());
+    let found = outcomes(&args).await;
+    assert_eq!(
+        unwell(&found)[0],
+        ("namerd-admin", closed, Status::Fail),
+        "{}",
+        found.table()
+    );
+    let hint = found
+        .0
+        .iter()
+        .find(|o| o.status == Status::Fail)
+        .and_then(|o| o.hint.clone());
+    assert!(hint.is_some_and(|h| h.contains("0.0.0.0")));
+
+    let mut args = of(&namerd);
+    args.namerd = args.controller.clone();
+    let found = outcomes(&args).await;
+    let bad: Vec<_> = found
+        .0
+        .iter()
+        .filter(|o| o.status == Status::Fail)
+        .map(|o| o.check)
+        .collect();
+    assert_eq!(bad, ["namerd-grpc"], "{}", found.table());
+}
+
+#[tokio::test]
+async fn a_dtab_that_cannot_be_read_and_a_wrong_clock_are_told() {
+    let namerd = start("[]").await;
+    let controller = canned(
+        "Fri, 27 Nov 2020 18:00:00 GMT",
+        &[
+            ("/api/1/dtabs", "200 OK", r#"["good","bad"]"#),
+            ("/api/1/dtabs/good", "200 OK", "[]"),
+            (
+                "/api/1/dtabs/bad",
+                "500 Internal Server Error",
+                "entry 1: label expected",
+            ),
+        ],
+    );
+    let mut args = of(&namerd);
+    args.controller = Some(controller.await);
+    let found = outcomes(&args).await;
+    let failed: Vec<_> = found
+        .0
+        .iter()
+        .filter(|o| o.status == Status::Fail)
+        .collect();
+    let subjects: Vec<_> = failed
+        .iter()
+        .map(|o| (o.check, o.subject.as_str()))
+        .collect();
+    assert_eq!(
+        subjects,
+        [("clock", "namerd"), ("dtab", "bad")],
+        "{}",
+        found.table()
+    );
+    assert!(failed[1].seen.contains("label expected"));
+}
+
+#[tokio::test]
+async fn an_old_api_server_is_told() {
+    let server = canned(
+        "Fri, 27 Nov 2020 18:00:00 GMT",
+        &[(
+            "/version",
+            "200 OK",
+            r#"{"major":"1","minor":"29+","gitVersion":"v1.29.3"}"#,
+        )],
+    );
+    let args = CheckArgs {
+        server: Some(format!("http://{}", server.await)),
+        ..args()
+    };
+    let found = outcomes(&args).await;
+    let version = found
+        .0
+        .iter()
+        .find(|o| o.check == "api-server")
+        .expect("checked");
+    assert_eq!(
+        (version.status, version.seen.as_str()),
+        (Status::Fail, "version v1.29.3")
+    );
+    assert!(version.hint.as_deref().is_some_and(|h| h.contains("1.33")));
+}
