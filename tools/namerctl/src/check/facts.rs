@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::migrate::parse;
+use crate::migrate::input;
 use crate::migrate::tree::Node;
 
 /// The Service of the node proxies, and its port that takes what comes from other nodes.
@@ -55,15 +55,16 @@ impl std::fmt::Display for Gateway {
 }
 
 impl Facts {
-    /// Adds what a file says.
+    /// Adds what a file says: a configuration, or a manifest with some.
     pub(crate) fn read(&mut self, file: &Path) -> anyhow::Result<()> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).with_context(|| name.clone())?;
-        let documents = parse::documents(&text, 1).with_context(|| name.clone())?;
-        let [document] = documents.as_slice() else {
-            bail!("{name}: a configuration is one document; a manifest is not read here");
-        };
-        self.take(&document.root);
+        let found = input::find(&[input::read(&name)?]);
+        if found.is_empty() {
+            bail!("{name}: there is no configuration of namerd or of a node in it");
+        }
+        for config in found {
+            self.take(&config.root);
+        }
         Ok(())
     }
 

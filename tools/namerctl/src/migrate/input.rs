@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::parse;
 use super::tree::{Document, Node, Style, Value};
+use super::{emit, parse};
 
 /// Whose configuration it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(crate) fn read(file: &str) -> anyhow::Result<Input> {
 
 pub(crate) fn input(name: &str, stem: String, base: String, text: &str) -> anyhow::Result<Input> {
     let documents = parse::documents(text, 1).with_context(|| name.to_owned())?;
+    let documents: Vec<Document> = documents.into_iter().flat_map(items).collect();
     let is_object =
         |d: &Document| d.root.get("apiVersion").is_some() && d.root.get("kind").is_some();
     Ok(Input {
@@ -69,6 +70,20 @@ pub(crate) fn input(name: &str, stem: String, base: String, text: &str) -> anyho
         is_manifest: documents.iter().any(is_object),
         documents,
     })
+}
+
+/// The objects of a `List`, as `kubectl get -o yaml` writes it; any other document itself.
+fn items(document: Document) -> Vec<Document> {
+    if document.root.word("kind") != Some("List") {
+        return vec![document];
+    }
+    let items = document.root.get("items").map_or(&[][..], Node::items);
+    let alone = |slot: &super::tree::Slot| Document {
+        root: slot.node.clone(),
+        tail: Vec::new(),
+        text: emit::document(&slot.node, &[]).text(),
+    };
+    items.iter().map(alone).collect()
 }
 
 /// `ConfigMap/l5d-config`.

@@ -127,9 +127,13 @@ impl Manifests<'_> {
             config: &config,
         });
         let message = "a Deployment `namerd` with its Service, configuration, service account and role; apply it before the nodes";
-        let help = "node proxies need no access to the API server themselves";
+        let help = format!(
+            "the role is bound to the service account in the Kubernetes namespace `{}`; node proxies need no access to the API \
+             server themselves",
+            self.namespace.as_deref().unwrap_or("default")
+        );
         let mut noter = report.noter(&input.name, "");
-        noter.note(Fate::Added, 0, "namerd.manifest.yaml", message, Some(help));
+        noter.note(Fate::Added, 0, "namerd.manifest.yaml", message, Some(&help));
         Some(Output::new("namerd.manifest.yaml", text))
     }
 }

@@ -10,12 +10,12 @@
 mod deploy;
 mod dtabs;
 mod emit;
-mod input;
+pub(crate) mod input;
 mod linkerd;
 mod manifest;
 mod namerd;
 mod objects;
-pub(crate) mod parse;
+mod parse;
 pub(crate) mod rbac;
 mod report;
 mod routers;
@@ -154,6 +154,13 @@ pub(crate) fn migrate(inputs: &[Input], args: &MigrateArgs) -> anyhow::Result<Ma
         let input = &inputs[config.input];
         let mut noter = report.noter(&input.name, &config.object);
         let parts = linkerd::convert(&mut config.root, &config.tail, &setting(input), &mut noter);
+        if parts.needs_namerd && !input.is_manifest {
+            let help = format!("l5d-node --namerd {host}:{port} CONFIG");
+            let message =
+                "routers without an interpreter of their own follow the namerd of the command line";
+            let mut noter = report.noter(&input.name, &config.object);
+            noter.note(report::Fate::Added, 0, "--namerd", message, Some(&help));
+        }
         moved.extend(parts.namers.into_iter().map(|(index, slot)| Moved {
             slot,
             file: input.name.clone(),

@@ -1,7 +1,9 @@
 //! The published example manifests, migrated: they load, say what they must, and nothing of them is lost without a word.
 //! They are read from the folder beside the repository; without it these tests say so and end.
 
+mod applied;
 mod examples;
+mod laws;
 mod lost;
 mod parts;
 

@@ -210,3 +210,100 @@ async fn an_old_api_server_is_told() {
     );
     assert!(version.hint.as_deref().is_some_and(|h| h.contains("1.33")));
 }
+
+#[tokio::test]
+async fn files_say_what_is_looked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("namerd.yml");
+    let certificate = folder.path().join("tls.crt");
+    let issued = l5d_tests::pki::Authority::new("l5d").and_then(|a| a.issue(&["namerd"]));
+    std::fs::write(&certificate, issued.expect("a certificate").certificate).expect("written");
+    let text = format!(
+        "storage: {{kind: io.l5d.etcd}}\nnamers:\n- kind: io.l5d.k8s\n  transformers:\n  - {{kind: io.l5d.k8s.daemonset, namespace: linkerd, service: l5d, port: 4141}}\n\
+         interfaces:\n- kind: io.l5d.mesh\n  port: 14321\n  tls: {{certPath: {}, keyPath: /nowhere}}\n- kind: io.l5d.httpController\nadmin: {{port: 19991}}\n",
+        certificate.display()
+    );
+    std::fs::write(&file, text).expect("written");
+    let mut facts = super::super::facts::Facts::default();
+    facts.read(&file).expect("a configuration");
+    assert_eq!(
+        facts.gateways,
+        ["linkerd/l5d/4141".parse().expect("a gateway")]
+    );
+    assert_eq!(
+        (facts.mesh, facts.http, facts.admin),
+        (Some(14321), Some(4180), Some(19991))
+    );
+    assert_eq!(facts.dtab_namespace("default"), None);
+    let args = CheckArgs {
+        no_cluster: true,
+        config: vec![file],
+        ..args()
+    };
+    let found = outcomes(&args).await;
+    let judged = found
+        .0
+        .iter()
+        .find(|o| o.check == "certificate")
+        .expect("judged");
+    assert_eq!(judged.status, Status::Ok, "{}", found.table());
+}
+
+/// A port with TLS is asked over TLS, and its certificate is judged.
+#[tokio::test]
+async fn ports_with_tls_are_asked_and_their_certificates_judged() {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let issued = l5d_tests::pki::Authority::new("l5d").and_then(|a| a.issue(&["localhost"]));
+    let issued = issued.expect("a certificate");
+    let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("PEM");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a key pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut head = vec![0; 4096];
+            // The first connection only looks.
+            let Ok(1..) = stream.read(&mut head).await else {
+                continue;
+            };
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let namerd = start("[]").await;
+    let mut args = of(&namerd);
+    args.controller = Some(addr.clone());
+    let found = outcomes(&args).await;
+    let of = |check: &str| {
+        found
+            .0
+            .iter()
+            .find(|o| o.check == check && o.subject == addr)
+    };
+    assert_eq!(
+        of("certificate").map(|o| o.status),
+        Some(Status::Ok),
+        "{}",
+        found.table()
+    );
+    assert_eq!(
+        of("namerd-http").map(|o| o.status),
+        Some(Status::Ok),
+        "{}",
+        found.table()
+    );
+}

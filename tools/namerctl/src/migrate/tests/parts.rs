@@ -141,3 +141,25 @@ fn files_that_are_there_are_not_replaced() {
         "new\n"
     );
 }
+
+#[test]
+fn lists_of_objects_are_taken_apart() {
+    let config = format!("{ROUTER}usage: {{orgId: me}}\n").replace('\n', "\n      ");
+    let text = format!(
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {{name: c}}\n  data:\n    config.yaml: |\n      {config}\n- apiVersion: v1\n  kind: Secret\n  metadata: {{name: s}}\n"
+    );
+    let made = made_of(&text);
+    let manifest = made.text("linkerd.yaml");
+    assert!(
+        manifest.contains("kind: ConfigMap\n")
+            && manifest.contains("---\napiVersion: v1\nkind: Secret\n"),
+        "{manifest}"
+    );
+    assert!(!manifest.contains("usage:"), "{manifest}");
+    assert!(
+        made.report
+            .findings
+            .iter()
+            .any(|f| f.key == "usage" && f.object == "ConfigMap/c" && f.line == 13)
+    );
+}
