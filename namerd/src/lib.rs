@@ -9,7 +9,9 @@
 //! 4. [`bind`]: dtab and path to a tree of clusters, one evaluation for all who ask.
 //! 5. [`stream`]: encodes once a version; a session keeps positions.
 //! 6. [`web`]: HTTP/1.1 connections, parameters and JSON shapes, shared by the doors.
-//! 7. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, state. [`app`]: builds, spawns, joins.
+//! 7. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, the page. [`app`]: builds, spawns, joins.
+//!
+//! [`meter`] has the table of all metrics and the counters that all may use.
 
 pub mod admin;
 pub mod api;
@@ -20,6 +22,7 @@ pub mod dial;
 pub mod etcd;
 pub mod files;
 pub mod k8s;
+pub mod meter;
 pub mod store;
 pub mod stream;
 pub mod tls;

@@ -18,8 +18,9 @@ use crate::bind::namers::{BadRewrite, System};
 use crate::config::{self, AddressFamily, ApiServer, Config};
 use crate::dial::DialError;
 use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
+use crate::meter::Meter;
 use crate::store::services::{FamilyChoice, Policy, Services};
-use crate::store::{Caller, Cell, DtabStore, Engine};
+use crate::store::{Caller, Cell, DtabStore, Engine, MeteredStore};
 use crate::stream::{Hub, Limits};
 use crate::tls::TlsError;
 use crate::transform::{Gateways, Transforms};
@@ -85,6 +86,8 @@ pub(super) struct Core {
     pub(super) clusters: Vec<(ApiServer, Services)>,
     /// Counters of the HTTP controllers.
     pub(super) requests: Arc<Requests>,
+    /// Counters that modules share.
+    pub(super) meter: Arc<Meter>,
     /// True once every source has answered; never false again (K8S-129).
     pub(super) ready: Arc<Cell<bool>>,
     /// What connections of each server go through first.
@@ -120,7 +123,9 @@ impl Core {
         mut watch: impl FnMut(K8sSource) -> Result<Services, K8sError>,
     ) -> Result<(Self, Vec<Follower>), BuildError> {
         let mut followers = Vec::new();
+        let meter = Arc::<Meter>::default();
         let store = stores::build(&config.storage, &mut followers)?;
+        let store: Arc<dyn DtabStore> = MeteredStore::new(store, Arc::clone(&meter));
         let engine = Engine::new();
         let hosts = Hosts::system();
         let system = System::new(engine.clone(), hosts.clone());
@@ -167,6 +172,7 @@ impl Core {
             hub,
             clusters,
             requests: Arc::default(),
+            meter,
             ready: Cell::new(false),
         };
         Ok((core, followers))

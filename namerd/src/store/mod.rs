@@ -11,7 +11,7 @@ pub mod services;
 pub use cell::{Cell, Dep, Listener, Subscription, Version};
 pub use cluster::{Audience, Caller, Cluster, Endpoints};
 pub use dtab::{
-    DtabStore, DtabTable, DtabToken, InMemoryStore, Mirror, NamespaceState, PastDtab, StoreError,
-    StoreStatus, Stored, VersionedDtab,
+    DtabStore, DtabTable, DtabToken, InMemoryStore, MeteredStore, Mirror, NamespaceState, PastDtab,
+    StoreError, StoreStatus, Stored, VersionedDtab,
 };
 pub use engine::{Engine, Handle, Reads, Recompute};

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
@@ -112,6 +113,7 @@ impl Controller {
 
 impl web::Handler for Controller {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
         let response = match route {
@@ -119,7 +121,8 @@ impl web::Handler for Controller {
             None => web::empty(StatusCode::NOT_FOUND),
         };
         let name = route.map_or("other", Route::name);
-        self.requests.count(name, response.status());
+        self.requests
+            .count(name, response.status(), began.elapsed());
         response
     }
 }

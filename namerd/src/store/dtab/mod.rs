@@ -4,6 +4,7 @@
 //! namespace, whoever observes it, and how the store is. [`Mirror`] feeds it where versions have one order.
 
 mod memory;
+mod metered;
 mod mirror;
 mod table;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::cell::Cell;
 
 pub use memory::InMemoryStore;
+pub use metered::MeteredStore;
 pub use mirror::Mirror;
 pub use table::{DtabTable, Stored};
 

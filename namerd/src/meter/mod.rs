@@ -1,0 +1,34 @@
+//! What is counted, and under which names (control plane 10).
+//!
+//! [`table`] is the one list of all metrics: name, help, type, labels. Modules count where things happen, in a [`Counts`] or
+//! a [`Histogram`] that they get from the [`Meter`]; the admin server reads them when somebody asks. Label values come from
+//! closed sets; should one not, [`Counts`] keeps its size by itself. Imports nothing of this crate.
+
+mod counts;
+mod histogram;
+pub mod table;
+
+pub use counts::Counts;
+pub use histogram::{BOUNDS, Histogram, Histograms, Measured};
+pub use table::{Described, METRICS, Type};
+
+/// The counters that have no module of their own. Shared by all who count.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// gRPC calls that have ended: method, code.
+    pub grpc: Counts<2>,
+    /// Time until the answer of a gRPC call begins, by method.
+    pub grpc_seconds: Histograms,
+    /// Times that a limit refused something: which limit.
+    pub limits: Counts<1>,
+    /// Server certificates read again: server, `ok` or `failed`.
+    pub tls_reloads: Counts<2>,
+    /// Writes to the dtab store: what was done, how it ended.
+    pub store_writes: Counts<2>,
+    /// How long they took, by what was done.
+    pub store_seconds: Histograms,
+    /// Requests to the admin server: category of the page, status.
+    pub admin: Counts<2>,
+    /// Spans of traces: `exported`, `failed`, `dropped`.
+    pub spans: Counts<1>,
+}
