@@ -22,12 +22,25 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Lines of the log since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Written, by level.
+    pub lines: Vec<(&'static str, u64)>,
+    /// Left out because the same came too often.
+    pub left_out: u64,
+}
+
 /// The levels in force, by logger.
 pub trait LogLevels: Send + Sync {
     /// All loggers, `root` first.
     fn all(&self) -> Vec<(&'static str, LogLevel)>;
     /// Sets one. The error says which loggers there are.
     fn set(&self, logger: &str, level: LogLevel) -> Result<(), String>;
+    /// What was logged so far, if it is known.
+    fn counts(&self) -> LogCounts {
+        LogCounts::default()
+    }
 }
 
 impl LogLevel {

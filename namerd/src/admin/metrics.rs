@@ -1,328 +1,242 @@
-//! Metrics, read from the modules' own counters when somebody asks (control plane 9.4, 10).
-//!
-//! Names are `namerd_<module>_<what>_<unit>`. Labels have few values by their nature: kinds of watches, routes, reasons.
+//! Metrics, read from the modules' own counters when somebody asks (control plane 9.4, 10). Names, help and labels stand in
+//! [`crate::meter::table`] and nowhere else.
 
 mod gates;
+mod process;
 mod render;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
 pub(super) use self::render::{json, prometheus};
 use super::{Admin, ClusterState};
-use crate::store::services::Kind;
+use crate::bind::BindState;
+use crate::meter::table as t;
+use crate::meter::{Counts, Described, Histograms, METRICS, Measured};
+use crate::store::services::{Kind, WatchStatus};
+use l5d_naming::Replicas;
 
-/// What a number does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
+/// One number, or several that belong together.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(f64),
+    Histogram(Measured),
 }
 
-/// One metric with all its labelled values.
-#[derive(Clone, Debug)]
+/// Label values in the order of the table, and the value.
+type Sample = (Vec<String>, Value);
+
+/// Values of metrics, being gathered.
+#[derive(Debug, Default)]
+struct Sheet(BTreeMap<&'static str, Vec<Sample>>);
+
+/// One metric with all its values.
+#[derive(Debug)]
 pub(super) struct Metric {
-    name: &'static str,
-    help: &'static str,
-    kind: Type,
-    samples: Vec<(Vec<(&'static str, String)>, f64)>,
+    of: Described,
+    samples: Vec<Sample>,
 }
 
-/// All metrics now.
-pub(super) fn gather(admin: &Admin) -> Vec<Metric> {
-    let mut all = process(admin);
-    all.extend(names(admin));
-    all.extend(stream(admin));
-    all.extend(watches(&admin.clusters));
-    all.extend(gates::metrics(&admin.gates));
-    all.push(Metric {
-        name: "namerd_api_http_requests_total",
-        help: "Requests answered by HTTP controllers",
-        kind: Type::Counter,
-        samples: admin
-            .requests
-            .all()
-            .into_iter()
-            .map(|(route, status, n)| {
-                let labels = vec![("route", route.to_owned()), ("status", status.to_string())];
-                (labels, float(n))
-            })
-            .collect(),
-    });
-    all
-}
-
-fn process(admin: &Admin) -> Vec<Metric> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let uptime = admin.started.elapsed().as_secs_f64();
-    let mut all = vec![
-        Metric {
-            name: "namerd_process_build_info",
-            help: "The version, as a label",
-            kind: Type::Gauge,
-            samples: vec![(vec![("version", version)], 1.0)],
-        },
-        gauge(
-            "namerd_process_ready",
-            "Whether every source has answered once",
-            admin.ready.value().into(),
-        ),
-        gauge(
-            "namerd_process_uptime_seconds",
-            "Time since the start",
-            uptime,
-        ),
-    ];
-    if let Some((cpu, resident)) = resources() {
-        all.push(counter(
-            "namerd_process_cpu_seconds_total",
-            "Processor time used",
-            cpu,
-        ));
-        all.push(gauge(
-            "namerd_process_resident_bytes",
-            "Resident memory",
-            resident,
-        ));
+impl Sheet {
+    fn put(&mut self, of: &Described, value: f64) {
+        self.label(of, &[], value);
     }
-    all
+
+    fn label(&mut self, of: &Described, labels: &[&str], value: f64) {
+        let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+        self.sample(of, labels, Value::Number(value));
+    }
+
+    fn counts<const N: usize>(&mut self, of: &Described, counts: &Counts<N>) {
+        for (labels, n) in counts.all() {
+            self.sample(of, labels.to_vec(), Value::Number(float(n)));
+        }
+    }
+
+    fn histograms(&mut self, of: &Described, all: &Histograms) {
+        for (label, measured) in all.all() {
+            self.sample(of, vec![label], Value::Histogram(measured));
+        }
+    }
+
+    fn sample(&mut self, of: &Described, labels: Vec<String>, value: Value) {
+        debug_assert_eq!(labels.len(), of.labels.len(), "labels of {}", of.name);
+        self.0.entry(of.name).or_default().push((labels, value));
+    }
 }
 
-fn names(admin: &Admin) -> Vec<Metric> {
-    let namespaces = admin
-        .store
-        .list()
-        .get()
-        .1
-        .as_ref()
-        .map_or(0, |names| names.len());
-    vec![
-        counter(
-            "namerd_store_recomputations_total",
-            "Nodes of the graph computed",
-            float(admin.engine.runs()),
-        ),
-        gauge(
-            "namerd_store_queued_nodes",
-            "Nodes of the graph waiting to be computed",
-            size(admin.engine.queued()),
-        ),
-        gauge(
-            "namerd_store_namespaces",
-            "Dtab namespaces",
-            size(namespaces),
-        ),
-        counter(
-            "namerd_bind_evaluations_total",
-            "Bindings evaluated",
-            float(admin.binder.evaluations()),
-        ),
-        gauge(
-            "namerd_bind_bindings",
-            "Bindings kept",
-            size(admin.binder.bindings().len()),
-        ),
-        counter(
-            "namerd_transform_gateway_missing_total",
-            "Endpoints left out because their node had no gateway",
-            float((admin.missing_gateways)()),
-        ),
-    ]
+/// All metrics now, in the order of the table. Those without a value are left out.
+pub(super) fn gather(admin: &Admin) -> Vec<Metric> {
+    let mut sheet = Sheet::default();
+    process::put(&mut sheet, admin);
+    store(&mut sheet, admin);
+    bindings(&mut sheet, admin);
+    stream(&mut sheet, admin);
+    watches(&mut sheet, &admin.clusters);
+    doors(&mut sheet, admin);
+    gates::put(&mut sheet, &admin.gates);
+    let found = |of: &Described| {
+        let samples = sheet.0.remove(of.name)?;
+        Some(Metric { of: *of, samples })
+    };
+    METRICS.iter().filter_map(found).collect()
 }
 
-fn stream(admin: &Admin) -> Vec<Metric> {
+fn store(sheet: &mut Sheet, admin: &Admin) {
+    let names = admin.store.list().get();
+    let namespaces = names.1.as_ref().map_or(0, |names| names.len());
+    let kind = [admin.store.kind()];
+    let status = admin.store.status().get();
+    let status = &status.1;
+    sheet.put(&t::RECOMPUTATIONS, float(admin.engine.runs()));
+    sheet.put(&t::QUEUED, size(admin.engine.queued()));
+    sheet.put(&t::NAMESPACES, size(namespaces));
+    sheet.label(&t::STORE_CONNECTED, &kind, status.connected.into());
+    if let Some(at) = status.confirmed {
+        let age = Instant::now().saturating_duration_since(at);
+        sheet.label(&t::STORE_AGE, &kind, age.as_secs_f64());
+    }
+    sheet.label(&t::STORE_FAILURES, &kind, float(status.failures));
+    let unreadable = size(status.unreadable.len());
+    sheet.label(&t::STORE_UNREADABLE, &kind, unreadable);
+    sheet.counts(&t::STORE_WRITES, &admin.meter.store_writes);
+    sheet.histograms(&t::STORE_SECONDS, &admin.meter.store_seconds);
+}
+
+fn bindings(sheet: &mut Sheet, admin: &Admin) {
+    let all = admin.binder.bindings();
+    let mut states = BTreeMap::from([("pending", 0), ("failed", 0), ("bound", 0)]);
+    let mut clusters = BTreeMap::new();
+    for binding in &all {
+        let state = match &binding.state.get().1 {
+            BindState::Pending => "pending",
+            BindState::Failed(_) => "failed",
+            BindState::Tree(tree) => {
+                tree.for_each_leaf(&mut |leaf| {
+                    let cluster = &leaf.cluster;
+                    clusters.entry(cluster.number).or_insert_with(|| {
+                        match &cluster.replicas.get().1 {
+                            Replicas::Pending => ("pending", 0),
+                            Replicas::Neg => ("neg", 0),
+                            Replicas::Failed(_) => ("failed", 0),
+                            Replicas::Bound(set) if set.is_empty() => ("empty", 0),
+                            Replicas::Bound(set) => ("bound", set.len()),
+                        }
+                    });
+                });
+                "bound"
+            }
+        };
+        *states.entry(state).or_insert(0) += 1;
+    }
+    let mut sets = BTreeMap::from([
+        ("pending", 0),
+        ("neg", 0),
+        ("failed", 0),
+        ("empty", 0),
+        ("bound", 0),
+    ]);
+    let mut endpoints = 0;
+    for (state, n) in clusters.into_values() {
+        *sets.entry(state).or_insert(0) += 1;
+        endpoints += n;
+    }
+    sheet.put(&t::EVALUATIONS, float(admin.binder.evaluations()));
+    sheet.put(&t::BINDINGS, size(all.len()));
+    for (of, counts) in [(&t::BINDING_STATES, states), (&t::CLUSTERS, sets)] {
+        for (state, n) in counts {
+            sheet.label(of, &[state], size(n));
+        }
+    }
+    sheet.put(&t::ENDPOINTS, size(endpoints));
+    sheet.put(&t::MISSING_GATEWAYS, float((admin.missing_gateways)()));
+}
+
+fn stream(sheet: &mut Sheet, admin: &Admin) {
     let m = admin.hub.metrics();
     let (clusters, trees) = admin.hub.followed();
-    let labelled = |name, help, label: &'static str, values: &[(&'static str, u64)]| Metric {
-        name,
-        help,
-        kind: Type::Counter,
-        samples: values
-            .iter()
-            .map(|(value, n)| (vec![(label, (*value).to_owned())], float(*n)))
-            .collect(),
-    };
-    vec![
-        gauge(
-            "namerd_stream_sessions",
-            "Sessions open",
-            float(m.sessions.get()),
-        ),
-        counter(
-            "namerd_stream_sessions_opened_total",
-            "Sessions opened",
-            float(m.opened.get()),
-        ),
-        counter(
-            "namerd_stream_sessions_resumed_total",
-            "Sessions that began with something held from before",
-            float(m.resumed.get()),
-        ),
-        counter(
-            "namerd_stream_frames_total",
-            "Messages handed to sessions",
-            float(m.frames.get()),
-        ),
-        counter(
-            "namerd_stream_encodings_total",
-            "States encoded, once a version",
-            float(m.encodings.get()),
-        ),
-        counter(
-            "namerd_stream_sent_bytes_total",
-            "Bytes handed to sessions",
-            float(m.bytes.get()),
-        ),
-        counter(
-            "namerd_stream_writes_total",
-            "Chunks handed to sessions",
-            float(m.writes.get()),
-        ),
-        counter(
-            "namerd_stream_refetches_total",
-            "States a node wanted in full again",
-            float(m.refetches.get()),
-        ),
-        labelled(
-            "namerd_stream_refusals_total",
-            "Interests refused",
-            "code",
-            &m.refusals(),
-        ),
-        labelled(
-            "namerd_stream_ended_total",
-            "Sessions ended",
-            "reason",
-            &m.ended(),
-        ),
-        gauge(
-            "namerd_stream_gap_seconds",
-            "How long sessions gather before they write",
-            admin.hub.gap().now().as_secs_f64(),
-        ),
-        gauge(
-            "namerd_stream_followed_clusters",
-            "Clusters that sessions follow",
-            size(clusters),
-        ),
-        gauge(
-            "namerd_stream_followed_trees",
-            "Trees that sessions follow",
-            size(trees),
-        ),
-    ]
+    let sessions = admin.hub.registry().list(None);
+    for (of, count) in [
+        (&t::SESSIONS, &m.sessions),
+        (&t::SESSIONS_OPENED, &m.opened),
+        (&t::SESSIONS_RESUMED, &m.resumed),
+        (&t::FRAMES, &m.frames),
+        (&t::ENCODINGS, &m.encodings),
+        (&t::SENT_BYTES, &m.bytes),
+        (&t::WRITES, &m.writes),
+        (&t::REFETCHES, &m.refetches),
+    ] {
+        sheet.put(of, float(count.get()));
+    }
+    let interests = sessions.iter().map(|s| s.interests).sum();
+    sheet.put(&t::INTERESTS, float(interests));
+    let most = sessions.iter().map(|s| s.lag).max().unwrap_or_default();
+    sheet.put(&t::MOST_LAG, most.as_secs_f64());
+    for (code, n) in m.refusals() {
+        sheet.label(&t::REFUSALS, &[code], float(n));
+    }
+    for (reason, n) in m.ended() {
+        sheet.label(&t::ENDED, &[reason], float(n));
+    }
+    sheet.put(&t::GAP, admin.hub.gap().now().as_secs_f64());
+    sheet.put(&t::FOLLOWED_CLUSTERS, size(clusters));
+    sheet.put(&t::FOLLOWED_TREES, size(trees));
 }
 
 /// K8S-128.
-fn watches(clusters: &[ClusterState]) -> Vec<Metric> {
+fn watches(sheet: &mut Sheet, clusters: &[ClusterState]) {
     let now = Instant::now();
-    let mut all = Vec::new();
-    let statuses: Vec<_> = clusters
-        .iter()
-        .flat_map(|c| Kind::ALL.map(|kind| (c.api.clone(), kind, c.services.status(kind))))
-        .collect();
-    let labels =
-        |api: &String, kind: Kind| vec![("api", api.clone()), ("source", kind.source().to_owned())];
-    type Read = fn(&crate::store::services::WatchStatus, Instant) -> Option<f64>;
-    let columns: [(&'static str, &'static str, Type, Read); 9] = [
-        (
-            "namerd_k8s_watch_synced",
-            "Whether a first list has been complete",
-            Type::Gauge,
-            |s, _| Some(s.synced.into()),
-        ),
-        (
-            "namerd_k8s_watch_age_seconds",
-            "Time since the last item",
-            Type::Gauge,
-            |s, now| s.age(now).map(|d| d.as_secs_f64()),
-        ),
-        (
-            "namerd_k8s_watch_lag_seconds",
-            "How late the last slice event came",
-            Type::Gauge,
-            |s, _| s.lag.map(|d| Duration::as_secs_f64(&d)),
-        ),
-        (
-            "namerd_k8s_watch_relists_total",
-            "Lists after the first",
-            Type::Counter,
-            |s, _| Some(float(s.relists)),
-        ),
-        (
-            "namerd_k8s_watch_resumes_total",
-            "Watches gone on from a version",
-            Type::Counter,
-            |s, _| Some(float(s.resumes)),
-        ),
-        (
-            "namerd_k8s_watch_decode_errors_total",
-            "Objects that could not be read",
-            Type::Counter,
-            |s, _| Some(float(s.decode_errors)),
-        ),
-        (
-            "namerd_k8s_watch_time_travels_total",
-            "Lists refused as older than what was known",
-            Type::Counter,
-            |s, _| Some(float(s.time_travels)),
-        ),
-        (
-            "namerd_k8s_watch_objects",
-            "Objects kept",
-            Type::Gauge,
-            |s, _| Some(size(s.objects)),
-        ),
-        (
-            "namerd_k8s_watch_stale_objects",
-            "Objects whose last version could not be read",
-            Type::Gauge,
-            |s, _| Some(size(s.stale_objects)),
-        ),
-    ];
-    for (name, help, kind, read) in columns {
-        let samples = statuses
-            .iter()
-            .filter_map(|(api, source, status)| Some((labels(api, *source), read(status, now)?)));
-        all.push(Metric {
-            name,
-            help,
-            kind,
-            samples: samples.collect(),
-        });
+    for cluster in clusters {
+        for kind in Kind::ALL {
+            watch(
+                sheet,
+                &cluster.api,
+                kind,
+                &cluster.services.status(kind),
+                now,
+            );
+        }
     }
-    let state = |(api, source, status): &(String, Kind, crate::store::services::WatchStatus)| {
-        let mut labels = labels(api, *source);
-        labels.push(("state", status.state.name().to_owned()));
-        (labels, 1.0)
-    };
-    all.push(Metric {
-        name: "namerd_k8s_watch_state",
-        help: "1 for the state that a watch is in",
-        kind: Type::Gauge,
-        samples: statuses.iter().map(state).collect(),
-    });
-    all
 }
 
-fn counter(name: &'static str, help: &'static str, value: f64) -> Metric {
-    one(name, help, Type::Counter, value)
-}
-
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Metric {
-    one(name, help, Type::Gauge, value)
-}
-
-fn one(name: &'static str, help: &'static str, kind: Type, value: f64) -> Metric {
-    Metric {
-        name,
-        help,
-        kind,
-        samples: vec![(Vec::new(), value)],
+fn watch(sheet: &mut Sheet, api: &str, kind: Kind, status: &WatchStatus, now: Instant) {
+    let labels = [api, kind.source()];
+    let mut put = |of: &Described, value: f64| sheet.label(of, &labels, value);
+    put(&t::WATCH_SYNCED, status.synced.into());
+    if let Some(age) = status.age(now) {
+        put(&t::WATCH_AGE, age.as_secs_f64());
     }
+    if let Some(lag) = status.lag {
+        put(&t::WATCH_LAG, lag.as_secs_f64());
+    }
+    put(&t::WATCH_RELISTS, float(status.relists));
+    put(&t::WATCH_RESUMES, float(status.resumes));
+    put(&t::WATCH_DECODE, float(status.decode_errors));
+    put(&t::WATCH_TRAVELS, float(status.time_travels));
+    put(&t::WATCH_OBJECTS, size(status.objects));
+    put(&t::WATCH_STALE, size(status.stale_objects));
+    let state = [api, kind.source(), status.state.name()];
+    sheet.label(&t::WATCH_STATE, &state, 1.0);
+}
+
+fn doors(sheet: &mut Sheet, admin: &Admin) {
+    for (route, status, n) in admin.requests.all() {
+        sheet.label(&t::HTTP_REQUESTS, &[route, &status.to_string()], float(n));
+    }
+    sheet.histograms(&t::HTTP_SECONDS, admin.requests.seconds());
+    let meter = &admin.meter;
+    sheet.counts(&t::GRPC_CALLS, &meter.grpc);
+    sheet.histograms(&t::GRPC_SECONDS, &meter.grpc_seconds);
+    sheet.counts(&t::LIMITS, &meter.limits);
+    sheet.counts(&t::ADMIN_REQUESTS, &meter.admin);
+    sheet.put(&t::ADMIN_WATCHERS, size(admin.watchers.open()));
+    let log = admin.levels.counts();
+    for (level, n) in log.lines {
+        sheet.label(&t::LOG_LINES, &[level], float(n));
+    }
+    sheet.put(&t::LOG_LEFT_OUT, float(log.left_out));
+    sheet.counts(&t::SPANS, &meter.spans);
 }
 
 /// Exact up to 2^53, which no counter here reaches.
@@ -332,15 +246,4 @@ fn float(n: u64) -> f64 {
 
 fn size(n: usize) -> f64 {
     n as f64
-}
-
-/// Processor seconds and resident bytes, where the system tells them.
-fn resources() -> Option<(f64, f64)> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the name, which may contain anything: field 3 and on.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    let pages: f64 = fields.get(21)?.parse().ok()?;
-    // Linux tells both in fixed units to programs: 100 ticks a second, pages of 4 KiB (more on some ARM kernels).
-    Some((ticks / 100.0, pages * 4_096.0))
 }

@@ -1,13 +1,19 @@
 //! The admin server: health, metrics, and what this namerd knows (control plane 9).
 //!
 //! Reads what the other modules keep anyway and asks none of them to wait, so it answers when everything else is stuck. It
-//! runs on a thread of its own and changes nothing, except for log levels and the stop.
+//! runs on a thread of its own. It changes log levels, stops the process, and writes dtabs for its page, as far as it may.
+//! What is answered at once stands here; [`views`] are the page's, [`live`] lets them be followed, [`edit`] writes.
 
+mod check;
+mod edit;
+mod files;
 mod levels;
+mod live;
 mod metrics;
-mod page;
+mod problems;
 mod security;
 mod state;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -24,13 +30,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
 use crate::config::Security;
+use crate::meter::Meter;
 use crate::store::services::Services;
-use crate::store::{Cell, DtabStore, Engine};
+use crate::store::{Cell, DtabStore, Engine, NamespaceState};
 use crate::stream::Hub;
 use crate::tls::Gate;
 use crate::web::{self, Ask, Body, JSON, Params, Refusal, Requests, explain, json_text};
 
-pub use levels::{LogLevel, LogLevels};
+pub use levels::{LogCounts, LogLevel, LogLevels};
+pub use live::Watchers;
+
+use views::View;
 
 /// Everything that the admin server shows.
 pub struct Admin {
@@ -60,6 +70,10 @@ pub struct Admin {
     pub requests: Arc<Requests>,
     /// What connections of each server go through first, with the servers' names.
     pub gates: Vec<(String, Arc<Gate>)>,
+    /// Counters that modules share.
+    pub meter: Arc<Meter>,
+    /// Pages that follow changes.
+    pub watchers: Watchers,
     /// How often an endpoint had no gateway on its node.
     pub missing_gateways: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Log levels.
@@ -91,7 +105,7 @@ pub struct NamerState {
 }
 
 /// All fixed paths, sorted.
-const PATHS: [&str; 20] = [
+const PATHS: &[&str] = &[
     "/",
     "/admin",
     "/admin/index.txt",
@@ -101,17 +115,27 @@ const PATHS: [&str; 20] = [
     "/admin/metrics.json",
     "/admin/metrics/prometheus",
     "/admin/ping",
+    "/admin/registry.json",
     "/admin/server_info",
     "/admin/shutdown",
     "/bound-names.json",
     "/config.json",
     "/dtab/delegator.json",
+    "/help",
     "/live",
+    "/logging",
     "/logging.json",
     "/metrics",
     "/metrics.json",
     "/ready",
     "/state.json",
+    "/storage/dtabs.json",
+    "/ui/bindings.json",
+    "/ui/check.json",
+    "/ui/names.json",
+    "/ui/namespaces.json",
+    "/ui/overview.json",
+    "/ui/sessions.json",
 ];
 
 /// How long a delegation may take.
@@ -119,13 +143,40 @@ const DELEGATION: Duration = Duration::from_secs(2);
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-impl web::Handler for Admin {
+/// The pages of an admin server.
+#[derive(Clone, Debug)]
+pub struct Pages(Arc<Admin>);
+
+impl Pages {
+    /// That show this.
+    pub fn new(admin: Admin) -> Self {
+        Self(Arc::new(admin))
+    }
+}
+
+impl web::Handler for Pages {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let admin = &self.0;
         let path = request.uri().path().to_owned();
-        if !security::allows(&self.security, &path) {
-            return web::empty(StatusCode::NOT_FOUND);
+        let category = security::category(&path, request.method());
+        let response = match security::allows(&admin.security, category, &path) {
+            true => admin.answer(&path, request).await,
+            false => web::empty(StatusCode::NOT_FOUND),
+        };
+        let status = response.status();
+        admin.meter.admin.count([category.name(), status.as_str()]);
+        response
+    }
+}
+
+impl Admin {
+    async fn answer(self: &Arc<Self>, path: &str, request: Request<Incoming>) -> Response<Body> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !is_read && edit::is_foreign(request.headers()) {
+            let why = "this comes from a page of another site";
+            return web::text(StatusCode::FORBIDDEN, why);
         }
-        match (path.as_str(), request.method()) {
+        match (path, request.method()) {
             ("/admin/shutdown", &Method::POST) => self.shut_down(),
             ("/admin/shutdown", _) => web::not_allowed("POST"),
             ("/logging.json", &Method::POST) => or_refused(self.set_level(request).await),
@@ -133,18 +184,39 @@ impl web::Handler for Admin {
                 or_refused(self.explain(request).await)
             }
             ("/dtab/delegator.json", _) => web::not_allowed("GET, POST"),
-            (_, &Method::GET | &Method::HEAD) => self.show(&path, &Params::of_query(request.uri())),
+            ("/ui/check.json", &Method::POST) => or_refused(self.check(request).await),
+            ("/ui/check.json", _) => web::not_allowed("POST"),
+            ("/ui/dtab.json", &Method::PUT | &Method::DELETE) => {
+                or_refused(self.write(request).await)
+            }
+            ("/ui/dtab.json", method) if !is_get(method) => {
+                web::not_allowed("GET, HEAD, PUT, DELETE")
+            }
+            (_, method) if is_get(method) && path.starts_with("/ui/") => {
+                or_refused(self.view(path, &Params::of_query(request.uri())).await)
+            }
+            (_, method) if is_get(method) => self.show(path, &Params::of_query(request.uri())),
             ("/logging.json", _) => web::not_allowed("GET, POST"),
-            _ if self.has(&path) => web::not_allowed("GET, HEAD"),
+            _ if self.has(path) => web::not_allowed("GET, HEAD"),
             _ => no_page(),
         }
     }
-}
 
-impl Admin {
+    async fn view(
+        self: &Arc<Self>,
+        path: &str,
+        params: &Params,
+    ) -> Result<Response<Body>, Refusal> {
+        match View::of(path, params)? {
+            None => Ok(no_page()),
+            Some(view) if params.is_true("watch") => live::follow(self, view),
+            Some(view) => Ok(web::document(JSON, view.show(self).await?)),
+        }
+    }
+
     fn show(&self, path: &str, params: &Params) -> Response<Body> {
         match path {
-            "/" => web::document("text/html; charset=utf-8", page::html(&state::of(self))),
+            "/" | "/logging" | "/help" => files::page(None),
             "/state.json" => web::document(JSON, pretty(&state::of(self))),
             "/live" => web::document(TEXT, "live\n"),
             "/ready" => self.show_ready(),
@@ -159,16 +231,57 @@ impl Admin {
             }
             "/logging.json" => web::document(JSON, self.levels_json()),
             "/bound-names.json" => web::document(JSON, self.names_json()),
+            "/storage/dtabs.json" => web::document(JSON, pretty(&state::dtabs(self))),
             "/admin/lint" | "/admin/lint.json" => {
                 web::document(JSON, serde_json::json!(self.warnings).to_string())
             }
             "/admin/server_info" => web::document(JSON, state::server_info(self).to_string()),
+            "/admin/registry.json" => web::document(JSON, pretty(&self.registry())),
             _ if self.prometheus_paths.iter().any(|p| p == path) => self.show_prometheus(),
-            _ => match self.namer_state(path) {
-                Some(state) => web::document(JSON, pretty(&state)),
-                None => no_page(),
-            },
+            _ => self.show_other(path),
         }
+    }
+
+    fn show_other(&self, path: &str) -> Response<Body> {
+        if let Some(file) = files::file(path) {
+            return file;
+        }
+        if let Some(namespace) = path.strip_prefix("/dtab/").filter(|name| !name.is_empty()) {
+            return self.show_namespace(namespace);
+        }
+        if let Some(kind) = path.strip_prefix("/admin/pprof/") {
+            let why = format!(
+                "namerd has no profile {kind:?} of its own: use `perf record -g -p PID`; its symbols are in the release's debug file\n"
+            );
+            return web::text(StatusCode::NOT_IMPLEMENTED, why);
+        }
+        match self.namer_state(path) {
+            Some(state) => web::document(JSON, pretty(&state)),
+            None => no_page(),
+        }
+    }
+
+    /// The page, open at a namespace; it shows by itself what cannot be read.
+    fn show_namespace(&self, name: &str) -> Response<Body> {
+        match &self.store.observe(name).get().1 {
+            NamespaceState::Absent => {
+                let why = format!("there is no dtab namespace {name}\n");
+                web::text(StatusCode::NOT_FOUND, why)
+            }
+            NamespaceState::Present(dtab) => files::page(Some((name, Some(dtab)))),
+            NamespaceState::Unreadable(_) | NamespaceState::Pending => {
+                files::page(Some((name, None)))
+            }
+        }
+    }
+
+    /// What runs here: parts with their settings.
+    fn registry(&self) -> serde_json::Value {
+        serde_json::json!({"registry": {
+            "server": state::server_info(self),
+            "namer": self.namers.iter().map(state::namer_line).collect::<Vec<_>>(),
+            "config": self.config,
+        }})
     }
 
     /// Whether this namerd may serve; never un-ready because a source is away (K8S-129).
@@ -255,6 +368,10 @@ impl Admin {
         self.stop.cancel();
         web::document(TEXT, "stopping\n")
     }
+}
+
+fn is_get(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn no_page() -> Response<Body> {

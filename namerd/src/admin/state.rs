@@ -26,7 +26,7 @@ pub(super) fn of(admin: &Admin) -> Value {
         "missing": missing(admin),
         "warnings": admin.warnings,
         "watches": watches,
-        "store": admin.store.kind(),
+        "store": store(admin),
         "namespaces": namespaces(admin),
         "namers": admin.namers.iter().map(namer_line).collect::<Vec<_>>(),
         "bindings": bindings.iter().map(|b| binding(b)).collect::<Vec<_>>(),
@@ -70,6 +70,24 @@ pub(super) fn missing(admin: &Admin) -> Vec<String> {
     missing
 }
 
+/// All dtabs, in the shape of 1.x.
+pub(super) fn dtabs(admin: &Admin) -> Value {
+    let status = admin.store.status().get();
+    let names = admin.store.list().get();
+    let mut value = serde_json::Map::new();
+    for name in names.1.iter().flat_map(|names| names.iter()) {
+        if let NamespaceState::Present(dtab) = &admin.store.observe(name).get().1 {
+            let line =
+                json!({"version": STANDARD.encode(&dtab.token.0), "dtab": dtab.dtab.show_exact()});
+            value.insert(name.clone(), line);
+        }
+    }
+    json!({
+        "state": {"running": status.1.connected, "value": value},
+        "store": store(admin),
+    })
+}
+
 /// One namer with what was looked up of it.
 pub(super) fn namer(admin: &Admin, namer: &NamerState) -> Value {
     let mut value = namer_line(namer);
@@ -100,12 +118,12 @@ fn namer_path(namer: &NamerState) -> String {
     format!("/#{}", namer.prefix)
 }
 
-fn namer_line(namer: &NamerState) -> Value {
+pub(super) fn namer_line(namer: &NamerState) -> Value {
     json!({"kind": namer.kind, "prefix": namer_path(namer), "api": namer.api})
 }
 
 /// Every watch of one API server: last item, last error, age, objects (K8S-128).
-fn watches(cluster: &ClusterState) -> Vec<Value> {
+pub(super) fn watches(cluster: &ClusterState) -> Vec<Value> {
     let now = Instant::now();
     let ago = |at: Option<Instant>| at.map(|at| seconds(now.saturating_duration_since(at)));
     let watch = |kind: Kind| {
@@ -155,7 +173,7 @@ fn namespaces(admin: &Admin) -> Vec<Value> {
     names.map(namespace).collect()
 }
 
-fn binding(binding: &Binding) -> Value {
+pub(super) fn binding(binding: &Binding) -> Value {
     let now = binding.state.get();
     let (state, tree, clusters) = match &now.1 {
         BindState::Pending => ("pending", Value::Null, Vec::new()),
@@ -190,7 +208,7 @@ fn cluster(leaf: &BoundLeaf) -> Value {
     })
 }
 
-fn shown(tree: &NameTree<BoundLeaf>) -> String {
+pub(super) fn shown(tree: &NameTree<BoundLeaf>) -> String {
     tree.map(&mut |leaf| leaf.cluster.id.0.concat(&leaf.residual))
         .show_exact()
 }
@@ -204,8 +222,47 @@ fn replicas(replicas: &Replicas) -> Value {
     }
 }
 
-fn session(session: &SessionInfo) -> Value {
+/// The endpoints of a set, at most so many of them.
+pub(super) fn endpoints(now: &Replicas, most: usize) -> Value {
+    let mut value = replicas(now);
+    let Replicas::Bound(set) = now else {
+        return value;
+    };
+    let endpoint = |endpoint: &l5d_naming::Endpoint| {
+        json!({
+            "addr": endpoint.addr.to_string(),
+            "node": endpoint.node.as_deref(),
+            "zone": endpoint.zone.as_deref(),
+            "weight": endpoint.weight.to_f64(),
+            "meta": endpoint.metadata.as_deref(),
+        })
+    };
+    let all = set.endpoints().iter().take(most).map(endpoint);
+    value["list"] = all.collect::<Vec<_>>().into();
+    value["authority"] = set.authority().map(|a| a.to_string()).into();
+    value
+}
+
+/// How the dtab store is.
+pub(super) fn store(admin: &Admin) -> Value {
+    let status = admin.store.status().get();
+    let status = &status.1;
+    let age = |at: Instant| seconds(Instant::now().saturating_duration_since(at));
+    let unreadable = status.unreadable.iter();
+    let unreadable = unreadable.map(|(name, why)| json!({"name": name, "reason": &**why}));
     json!({
+        "kind": admin.store.kind(),
+        "connected": status.connected,
+        "age": status.confirmed.map(age),
+        "failure": status.failure.as_deref(),
+        "failures": status.failures,
+        "unreadable": unreadable.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn session(session: &SessionInfo) -> Value {
+    json!({
+        "id": session.id,
         "node": session.node,
         "peer": session.peer,
         "version": session.version,

@@ -11,6 +11,8 @@ use crate::tls::Gate;
 use crate::transform::Transforms;
 use crate::web::{listen, serve};
 
+mod page;
+
 struct Levels(parking_lot::Mutex<LogLevel>);
 
 impl LogLevels for Levels {
@@ -55,6 +57,8 @@ fn admin() -> Admin {
         ready: Cell::new(false),
         requests: Arc::default(),
         gates: vec![("admin".to_owned(), Gate::plain(SocketOptions::default()))],
+        meter: Arc::default(),
+        watchers: Watchers::default(),
         missing_gateways: Arc::new(|| 7),
         levels: Arc::new(Levels(parking_lot::Mutex::new(LogLevel::Info))),
         stop: CancellationToken::new(),
@@ -82,7 +86,7 @@ impl World {
         tokio::spawn(serve(
             listener,
             Gate::plain(server.socket),
-            Arc::clone(&admin),
+            Arc::new(Pages(Arc::clone(&admin))),
             stop.clone(),
         ));
         Self {
@@ -94,17 +98,35 @@ impl World {
 
     /// Status and body.
     async fn ask(&self, method: &str, target: &str) -> (u16, String) {
+        let (status, _, body) = self.send(method, target, "", "").await;
+        (status, body)
+    }
+
+    /// Status, head and body; `headers` are lines that end.
+    async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(self.addr)
             .await
             .expect("connects");
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.expect("writes");
+        let length = match body.is_empty() {
+            true => String::new(),
+            false => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}{headers}\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.expect("writes");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("reads");
         let status = answer[9..12].parse().expect("a status");
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (status, body.to_owned())
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (status, head.to_ascii_lowercase(), body.to_owned())
     }
 
     async fn get(&self, target: &str) -> (u16, String) {
@@ -135,6 +157,7 @@ async fn every_listed_page_answers() {
         let want = match path {
             "/admin/shutdown" => 405,
             "/dtab/delegator.json" => 400,
+            "/ui/check.json" => 405,
             _ => 200,
         };
         assert_eq!(world.get(path).await.0, want, "{path}");
@@ -164,14 +187,17 @@ async fn k8s_132_the_state_shows_watches_namespaces_bindings_and_namers() {
     assert_eq!(state["namers"][0]["prefix"], "/#/a/b");
     let (_, namer) = world.get("/namer_state/a/b.json").await;
     assert!(namer.contains("k8s/endpointslices"), "{namer}");
-    let (_, page) = world.get("/").await;
-    assert!(page.contains("&lt;i&gt;default") && !page.contains("<i>default"));
+    let (_, dtabs) = world.get("/storage/dtabs.json").await;
+    assert!(dtabs.contains("AAAAAAAAAAE="), "{dtabs}");
 }
 
 #[tokio::test]
 async fn metrics_come_as_text_and_as_json() {
     let world = World::start(admin());
-    world.admin.requests.count("bind", StatusCode::OK);
+    world
+        .admin
+        .requests
+        .count("bind", StatusCode::OK, Duration::from_millis(3));
     let (_, text) = world.get("/admin/metrics/prometheus").await;
     assert_eq!(world.get("/prom").await.0, 200);
     for line in [
@@ -187,7 +213,9 @@ async fn metrics_come_as_text_and_as_json() {
         .get("/admin/metrics.json?q=api/http_requests_total/bind")
         .await;
     assert_eq!(flat, "{\"api/http_requests_total/bind/200\":1}");
-    let (_, tree) = world.get("/admin/metrics.json?q=api&tree=true").await;
+    let (_, tree) = world
+        .get("/admin/metrics.json?q=api/http_requests_total&tree=true")
+        .await;
     assert_eq!(
         tree,
         "{\"api\":{\"http_requests_total\":{\"bind\":{\"200\":{\"counter\":1}}}}}"
@@ -196,6 +224,46 @@ async fn metrics_come_as_text_and_as_json() {
     assert_eq!(
         (status, missing.as_str()),
         (404, "{\"error\":\"No such subtree: nosuch\"}")
+    );
+}
+
+/// What is exposed is described: with help and type of the table, its labels, and nothing twice.
+#[tokio::test]
+async fn every_exposed_metric_stands_in_the_table() {
+    let world = World::start(admin());
+    let admin = &world.admin;
+    let took = Duration::from_millis(3);
+    admin.requests.count("bind", StatusCode::OK, took);
+    admin.meter.grpc.count(["a/b", "0"]);
+    admin.meter.grpc_seconds.record("a/\"b\\", took);
+    let (_, text) = world.get("/metrics").await;
+    let mut series = std::collections::BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (key, value) = line.rsplit_once(' ').expect("a value");
+        value.parse::<f64>().expect("a number");
+        assert!(series.insert(key), "twice: {key}");
+        let name = key.split('{').next().unwrap_or_default();
+        let of = crate::meter::METRICS
+            .iter()
+            .find(|m| name == m.name || name.starts_with(&format!("{}_", m.name)))
+            .unwrap_or_else(|| panic!("{name} is not in the table"));
+        let suffix = &name[of.name.len()..];
+        let is_part = ["_bucket", "_sum", "_count"].contains(&suffix);
+        assert_eq!(is_part, of.kind == crate::meter::Type::Histogram, "{name}");
+        for label in of.labels {
+            assert!(key.contains(&format!("{label}=\"")), "{key} lacks {label}");
+        }
+        let typed = format!("# HELP {} {}\n# TYPE {} ", of.name, of.help, of.name);
+        assert_eq!(text.matches(&typed).count(), 1, "{typed}");
+    }
+    let bucket = r#"namerd_api_grpc_call_seconds_bucket{method="a/\"b\\",le="0.005"} 1"#;
+    assert!(text.lines().any(|line| line == bucket), "{text}");
+    let (_, json) = world
+        .get("/admin/metrics.json?q=api/http_request_seconds")
+        .await;
+    assert!(
+        json.contains("\"api/http_request_seconds/bind.count\":1"),
+        "{json}"
     );
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use super::build::Core;
 use super::gates::Gates;
-use crate::admin::{Admin, ClusterState, LogLevels, NamerState};
+use crate::admin::{Admin, ClusterState, LogLevels, NamerState, Pages, Watchers};
 use crate::api::http::{Controller, Waits};
 use crate::api::{self, Api};
 use crate::config::{Config, InterfaceKind, Server};
@@ -134,7 +134,7 @@ impl AdminThread {
                     return;
                 }
                 let cut = stopping.clone();
-                let serving = serve(listener, gate, Arc::new(admin), stopping);
+                let serving = serve(listener, gate, Arc::new(Pages::new(admin)), stopping);
                 tokio::select! {
                     () = serving => {}
                     () = async { cut.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => {}
@@ -211,6 +211,8 @@ pub(super) fn pages(
         ready: Arc::clone(&core.ready),
         requests: Arc::clone(&core.requests),
         gates: core.gates.named(config),
+        meter: Arc::clone(&core.meter),
+        watchers: Watchers::default(),
         missing_gateways: Arc::new(move || missing.by_node().iter().map(|(_, n)| n).sum()),
         levels,
         stop,

@@ -121,6 +121,7 @@ fn security(security: &Security) -> Value {
         "diagnosticsEnabled": security.diagnostics,
         "pathWhitelist": texts(&security.whitelist),
         "pathBlacklist": texts(&security.blacklist),
+        "readOnly": security.read_only,
     })
 }
 

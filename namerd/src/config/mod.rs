@@ -79,6 +79,8 @@ pub struct Security {
     pub whitelist: Vec<Regex>,
     /// Never served.
     pub blacklist: Vec<Regex>,
+    /// `readOnly`: the page shows dtabs and writes none.
+    pub read_only: bool,
 }
 
 /// Where a server listens, and how.
@@ -330,6 +332,7 @@ impl Default for Security {
             diagnostics: true,
             whitelist: Vec::new(),
             blacklist: Vec::new(),
+            read_only: false,
         }
     }
 }

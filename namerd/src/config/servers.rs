@@ -140,6 +140,7 @@ fn security(field: Option<Field<'_>>) -> Security {
         diagnostics: section.key("diagnosticsEnabled").boolean().unwrap_or(true),
         whitelist: regexes(&section, "pathWhitelist"),
         blacklist: regexes(&section, "pathBlacklist"),
+        read_only: section.key("readOnly").boolean().unwrap_or(false),
     }
 }
 

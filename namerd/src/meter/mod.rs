@@ -21,8 +21,6 @@ pub struct Meter {
     pub grpc_seconds: Histograms,
     /// Times that a limit refused something: which limit.
     pub limits: Counts<1>,
-    /// Server certificates read again: server, `ok` or `failed`.
-    pub tls_reloads: Counts<2>,
     /// Writes to the dtab store: what was done, how it ended.
     pub store_writes: Counts<2>,
     /// How long they took, by what was done.

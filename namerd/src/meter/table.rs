@@ -96,7 +96,9 @@ metrics! {
     GRPC_CALLS Counter "namerd_api_grpc_calls_total" ["method", "code"] "gRPC calls that have ended";
     GRPC_SECONDS Histogram "namerd_api_grpc_call_seconds" ["method"] "Time until the answer of a gRPC call begins";
     LIMITS Counter "namerd_api_limits_total" ["limit"] "Times that a limit refused something";
-    TLS_RELOADS Counter "namerd_api_tls_reloads_total" ["server", "outcome"] "Server certificates read again";
+    HANDSHAKES Counter "namerd_tls_handshakes_total" ["server", "result"] "TLS handshakes by how they ended";
+    TLS_RELOADS Counter "namerd_tls_reloads_total" ["server", "result"] "Changed TLS files: taken, or not usable";
+    CERTIFICATE_END Gauge "namerd_tls_certificate_end_seconds" ["server"] "When the certificate in use ends, in seconds of Unix time";
 
     ADMIN_REQUESTS Counter "namerd_admin_requests_total" ["category", "status"] "Requests answered by the admin server";
     ADMIN_WATCHERS Gauge "namerd_admin_watchers" [] "Pages that follow changes";
@@ -119,6 +121,7 @@ mod tests {
             "stream",
             "k8s",
             "api",
+            "tls",
             "admin",
             "app",
         ];

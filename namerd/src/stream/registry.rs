@@ -1,5 +1,6 @@
 //! Who is connected now.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ pub struct Registry {
 /// One session as pages and `Nodes` show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
+    /// Its number, of this process.
+    pub id: u64,
     /// The node's name, as in `Hello`.
     pub node: String,
     /// Where the stream comes from.
@@ -42,6 +45,7 @@ pub struct SessionInfo {
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    id: u64,
     node: String,
     peer: String,
     version: String,
@@ -52,6 +56,8 @@ pub(super) struct Entry {
     pub(super) bytes: AtomicU64,
     pub(super) writes: AtomicU64,
     pub(super) lag: Lag,
+    /// The bindings that answer its interests, in the order of their ids, which grow.
+    follows: parking_lot::Mutex<Vec<(u32, u32)>>,
 }
 
 /// One mark in the stream at a time: when was the message with this count handed over, and has it been acknowledged?
@@ -84,6 +90,13 @@ impl Registry {
         list.into_iter().map(|(_, entry)| entry.show()).collect()
     }
 
+    /// One session, with the numbers of the bindings that it follows.
+    pub fn one(&self, id: u64) -> Option<(SessionInfo, HashSet<u32>)> {
+        let entry = Arc::clone(self.sessions.get(&id)?.value());
+        let follows = entry.follows.lock().iter().map(|(_, tree)| *tree).collect();
+        Some((entry.show(), follows))
+    }
+
     /// Number of sessions.
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -103,6 +116,7 @@ impl Registry {
     ) -> Registered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let entry = Arc::new(Entry {
+            id,
             node,
             peer,
             version,
@@ -113,6 +127,7 @@ impl Registry {
             bytes: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             lag: Lag::default(),
+            follows: parking_lot::Mutex::default(),
         });
         self.sessions.insert(id, Arc::clone(&entry));
         Registered {
@@ -124,8 +139,22 @@ impl Registry {
 }
 
 impl Entry {
+    /// The interest is answered by this binding.
+    pub(super) fn follow(&self, interest: u32, binding: u32) {
+        self.follows.lock().push((interest, binding));
+    }
+
+    /// The interest has ended.
+    pub(super) fn leave(&self, interest: u32) {
+        let mut follows = self.follows.lock();
+        if let Ok(at) = follows.binary_search_by_key(&interest, |(id, _)| *id) {
+            follows.remove(at);
+        }
+    }
+
     fn show(&self) -> SessionInfo {
         SessionInfo {
+            id: self.id,
             node: self.node.clone(),
             peer: self.peer.clone(),
             version: self.version.clone(),

@@ -35,6 +35,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, why)
     }
 
+    /// For people: why.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
     /// What was waited for did not become known in time.
     pub fn timed_out() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Request timed out.")

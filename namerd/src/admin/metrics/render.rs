@@ -3,36 +3,63 @@
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{Metric, Type};
+use super::{Metric, Value as Number, float};
+use crate::meter::{BOUNDS, Measured, Type};
 use crate::web::{self, Body, JSON, Params};
 
 /// The Prometheus text format.
 pub(in crate::admin) fn prometheus(metrics: &[Metric]) -> String {
     let mut out = String::new();
-    for metric in metrics.iter().filter(|m| !m.samples.is_empty()) {
-        let kind = match metric.kind {
+    for metric in metrics {
+        let name = metric.of.name;
+        let kind = match metric.of.kind {
             Type::Counter => "counter",
             Type::Gauge => "gauge",
+            Type::Histogram => "histogram",
         };
         out.push_str(&format!(
-            "# HELP {0} {1}\n# TYPE {0} {kind}\n",
-            metric.name, metric.help
+            "# HELP {name} {}\n# TYPE {name} {kind}\n",
+            metric.of.help
         ));
-        for (labels, value) in &metric.samples {
-            let labels: Vec<_> = labels
+        for (values, value) in &metric.samples {
+            let labels: Vec<_> = metric
+                .of
+                .labels
                 .iter()
+                .zip(values)
                 .map(|(k, v)| format!("{k}=\"{}\"", escape(v)))
                 .collect();
-            let labels = match labels.is_empty() {
-                true => String::new(),
-                false => format!("{{{}}}", labels.join(",")),
-            };
-            out.push_str(&format!("{}{labels} {value}\n", metric.name));
+            match value {
+                Number::Number(n) => line(&mut out, name, &labels, *n),
+                Number::Histogram(measured) => histogram(&mut out, name, labels, measured),
+            }
         }
     }
     out
 }
 
+fn line(out: &mut String, name: &str, labels: &[String], value: f64) {
+    let labels = match labels.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", labels.join(",")),
+    };
+    out.push_str(&format!("{name}{labels} {value}\n"));
+}
+
+fn histogram(out: &mut String, name: &str, mut labels: Vec<String>, measured: &Measured) {
+    let bounds = BOUNDS.iter().map(ToString::to_string);
+    let bounds = bounds.chain(["+Inf".to_owned()]);
+    for (bound, n) in bounds.zip(measured.up_to) {
+        labels.push(format!("le=\"{bound}\""));
+        line(out, &format!("{name}_bucket"), &labels, float(n));
+        labels.pop();
+    }
+    line(out, &format!("{name}_sum"), &labels, measured.sum);
+    let count = float(measured.count());
+    line(out, &format!("{name}_count"), &labels, count);
+}
+
+/// Label values (prometheus.io, text format): backslash, quote and line feed.
 fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
@@ -50,25 +77,23 @@ pub(in crate::admin) fn json(metrics: &[Metric], params: &Params) -> Response<Bo
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     };
-    let samples: Vec<(String, Type, f64)> = metrics
+    let leaves: Vec<Leaf> = metrics
         .iter()
-        .flat_map(|m| {
-            m.samples
-                .iter()
-                .map(|(labels, v)| (scope(m.name, labels), m.kind, *v))
-        })
-        .filter(|(scope, ..)| is_in(scope))
+        .flat_map(leaves)
+        .filter(|leaf| is_in(&leaf.scope))
         .collect();
-    if let (Some(q), true) = (&query, samples.is_empty()) {
+    if let (Some(q), true) = (&query, leaves.is_empty()) {
         let error = json!({"error": format!("No such subtree: {q}")});
         let mut response = web::document(JSON, error.to_string());
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     }
     let value = if params.is_true("tree") {
-        tree(samples)
+        tree(leaves)
     } else {
-        let flat = samples.into_iter().map(|(scope, _, v)| (scope, number(v)));
+        let flat = leaves
+            .into_iter()
+            .map(|leaf| (format!("{}{}", leaf.scope, leaf.suffix), number(leaf.value)));
         Value::Object(flat.collect())
     };
     let text = match params.is_true("pretty") {
@@ -78,10 +103,47 @@ pub(in crate::admin) fn json(metrics: &[Metric], params: &Params) -> Response<Bo
     web::document(JSON, text)
 }
 
+/// One number of the JSON forms: where it stands, what is appended in the flat form, and its key in the nested one.
+struct Leaf {
+    scope: String,
+    suffix: &'static str,
+    key: &'static str,
+    value: f64,
+}
+
+fn leaves(metric: &Metric) -> Vec<Leaf> {
+    let mut all = Vec::new();
+    for (labels, value) in &metric.samples {
+        let scope = scope(metric.of.name, labels);
+        let mut add = |suffix, key, value| {
+            let scope = scope.clone();
+            all.push(Leaf {
+                scope,
+                suffix,
+                key,
+                value,
+            });
+        };
+        match value {
+            Number::Number(n) if metric.of.kind == Type::Counter => add("", "counter", *n),
+            Number::Number(n) => add("", "gauge", *n),
+            Number::Histogram(measured) => {
+                let count = float(measured.count());
+                add(".count", "stat.count", count);
+                if count > 0.0 {
+                    add(".sum", "stat.sum", measured.sum);
+                    add(".avg", "stat.avg", measured.sum / count);
+                }
+            }
+        }
+    }
+    all
+}
+
 /// `namerd_stream_frames_total` is `stream/frames_total`; label values follow.
-fn scope(name: &str, labels: &[(&'static str, String)]) -> String {
+fn scope(name: &str, labels: &[String]) -> String {
     let name = name.trim_start_matches("namerd_").replacen('_', "/", 1);
-    let values = labels.iter().map(|(_, value)| value.as_str());
+    let values = labels.iter().map(String::as_str);
     std::iter::once(name.as_str())
         .chain(values)
         .collect::<Vec<_>>()
@@ -95,15 +157,15 @@ fn number(value: f64) -> Value {
     }
 }
 
-fn tree(samples: Vec<(String, Type, f64)>) -> Value {
+fn tree(leaves: Vec<Leaf>) -> Value {
     let mut root = Map::new();
-    for (scope, kind, value) in samples {
-        let leaf = match kind {
-            Type::Counter => "counter",
-            Type::Gauge => "gauge",
-        };
-        let parts: Vec<&str> = scope.split('/').filter(|part| !part.is_empty()).collect();
-        insert(&mut root, &parts, leaf, number(value));
+    for leaf in leaves {
+        let parts: Vec<&str> = leaf
+            .scope
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect();
+        insert(&mut root, &parts, leaf.key, number(leaf.value));
     }
     Value::Object(root)
 }

@@ -124,6 +124,8 @@ impl Session {
                 overridden,
             },
         );
+        let entry = &self.registered.entry;
+        entry.follow(wanted.id, binding.number);
         self.ask_for_tree(wanted.id, wanted.held_tree, binding, now);
         self.show();
     }
@@ -136,6 +138,7 @@ impl Session {
             return;
         };
         self.overrides -= u32::from(interest.overridden);
+        self.registered.entry.leave(id);
         self.leave_tree(interest.tree, id);
         self.show();
     }
