@@ -10,6 +10,7 @@
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
 //! | [`etcd`] | a real etcd alone, killed and started again at will |
 //! | [`follower`] | a node's side of `Follow`, for counting |
+//! | [`browser`] | Chromium without a window, driven through a pipe |
 //! | [`front`] | plain HTTP in front of the real API server |
 //! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
 //! | [`objects`] | services, slices and nodes as controllers write them |
@@ -23,6 +24,7 @@
 //! | [`store_suite`] | what every dtab store must do |
 
 pub mod app;
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod control;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of the workshop. `cargo xtask --help` lists them.
 
+mod browser;
 mod cluster;
 mod layers;
 mod run;
