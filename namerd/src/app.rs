@@ -11,6 +11,7 @@ mod build;
 mod cli;
 mod doors;
 mod gates;
+mod guards;
 mod logging;
 mod namers;
 mod sources;

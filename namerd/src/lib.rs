@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod bind;
 pub mod config;
 pub mod dial;

@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::Result;
 use l5d_naming::{Dtab, NameTree, Path, Replicas, TransformerSpec};
 use namerd::api::{Api, serve};
+use namerd::auth::{NodeGuard, Reviews};
 use namerd::bind::namers::K8sNamer;
 use namerd::bind::{BindKey, BindState, Binder, Binding, BoundLeaf};
 use namerd::config::SocketOptions;
-use namerd::k8s::{Address, K8sSource, Kubernetes};
+use namerd::k8s::{Address, K8sSource, Kubernetes, Reviewer};
 use namerd::store::services::Services;
 use namerd::store::{Caller, Cell, Dep as _, Engine, InMemoryStore, Listener, Subscription};
 use namerd::stream::{Hub, Limits, NoSources};
@@ -116,6 +117,17 @@ impl ControlPlane {
 
     /// Serves the resolver API on a loopback port until this ends.
     pub fn serve(&self) -> Result<SocketAddr> {
+        self.serve_guarded(NodeGuard::open())
+    }
+
+    /// Who checks tokens: the API server of the cluster, asked as the service account that namerd has.
+    pub fn reviews(&self, cluster: &Cluster) -> Result<Arc<dyn Reviews>> {
+        let address = address(cluster, NAMERD)?;
+        Ok(Arc::new(Reviewer::new(address, "default".to_owned())?))
+    }
+
+    /// The same to nodes that prove themselves.
+    pub fn serve_guarded(&self, nodes: Arc<NodeGuard>) -> Result<SocketAddr> {
         let port = HeldPort::take([127, 0, 0, 1].into())?;
         let api = Api {
             hub: Arc::clone(&self.hub),
@@ -123,6 +135,8 @@ impl ControlPlane {
             grace: Duration::ZERO,
             connections: 1000,
             gate: Gate::plain(SocketOptions::default()),
+            nodes,
+            connection_age: None,
         };
         let serve = serve(port.listen()?, api, self.token.clone());
         self.tasks.spawn(async move {

@@ -238,8 +238,16 @@ impl RealCluster {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "namerd"},
             "subjects": [{"kind": "ServiceAccount", "namespace": "linkerd", "name": "namerd"}],
         });
+        // To ask about tokens and rights.
+        let mut delegation = binding.clone();
+        delegation["metadata"]["name"] = json!("namerd-reviews");
+        delegation["roleRef"]["name"] = json!("system:auth-delegator");
         let client = self.client(ADMIN)?;
-        for (resource, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        for (resource, object) in [
+            ("clusterroles", role),
+            ("clusterrolebindings", binding),
+            ("clusterrolebindings", delegation),
+        ] {
             let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}");
             let answer = client.send(http::Method::POST, &path, &[], Some(&object));
             answer.await?.ok().context("rights of namerd")?;

@@ -22,13 +22,19 @@ use tower::ServiceExt;
 
 use super::authority::Tolerant;
 use super::mesh::Manners;
+use crate::stream::MOVE_WITHIN;
+use crate::tls::ClientNames;
 
 /// The other end of a connection, for those who serve its requests.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
+    /// The names of its certificate.
+    pub(super) client: Option<Arc<ClientNames>>,
     /// Ends the whole connection at once.
     pub(super) abort: CancellationToken,
+    /// Cancelled when the connection is old.
+    pub(super) aged: CancellationToken,
 }
 
 /// Both ends notice a peer that is gone without a word within 30 s (RES-14).
@@ -66,7 +72,8 @@ where
 /// end.
 pub(super) async fn serve_connection<IO>(
     stream: IO,
-    addr: SocketAddr,
+    peer: Peer,
+    age: Option<Duration>,
     routes: Routes,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -74,11 +81,7 @@ pub(super) async fn serve_connection<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer = Peer {
-        addr,
-        abort: CancellationToken::new(),
-    };
-    let abort = peer.abort.clone();
+    let (addr, abort, aged) = (peer.addr, peer.abort.clone(), peer.aged.clone());
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = Arc::clone(&asked);
     let service = Manners(routes).map_request(move |mut request: Request<Incoming>| {
@@ -107,21 +110,42 @@ pub(super) async fn serve_connection<IO>(
             std::future::pending::<()>().await;
         }
     };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = abort.cancelled() => return,
-        () = silent => return,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(grace, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return,
+    let mut silent = std::pin::pin!(silent);
+    let mut old = std::pin::pin!(grow_old(age, aged));
+    let mut is_old = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = abort.cancelled() => return,
+            () = silent.as_mut() => return,
+            () = old.as_mut(), if !is_old => {
+                // What is open ends by itself; what is new goes elsewhere.
+                is_old = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                match tokio::time::timeout(grace, connection).await {
+                    Ok(ended) => break ended,
+                    Err(_) => return,
+                }
             }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%addr, %error, "connection ended");
     }
+}
+
+/// Ends when no new requests are to come on this connection: after its age, give or take a tenth so that what was connected
+/// at once does not move at once, and after those who follow had the time to move.
+async fn grow_old(age: Option<Duration>, aged: CancellationToken) {
+    let Some(age) = age else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(age.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+    aged.cancel();
+    tokio::time::sleep(MOVE_WITHIN).await;
 }
 
 /// Sets an accepted socket's options.

@@ -1,6 +1,7 @@
 //! `Follow` over HTTP/2: messages in through a decoder with limits, ready-made bytes out without another encoding.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -17,7 +18,8 @@ use tonic::{Code, Status};
 use super::accept::Peer;
 use super::serve::Api;
 use super::status;
-use crate::stream::{Doors, End, follow};
+use crate::auth::NodeGuard;
+use crate::stream::{Claim, Doors, End, follow};
 
 /// Chunks between a session and its connection: the one that is being written.
 const CHUNKS: usize = 1;
@@ -34,6 +36,7 @@ pub(super) fn respond(
         return Status::unimplemented("messages to Follow are not compressed").into_http();
     }
     let peer = request.extensions().get::<Peer>().cloned();
+    let authorization = request.headers().get(http::header::AUTHORIZATION).cloned();
     let limits = api.hub.limits();
     let decoder = UpDecoder {
         limit: limits.hello_bytes,
@@ -43,7 +46,14 @@ pub(super) fn respond(
     let ups = ups.map(|up| up.map_err(|status| status::to_end(&status)));
     let (out, chunks) = mpsc::channel(CHUNKS);
     let name = peer.as_ref().map_or(String::new(), |p| p.addr.to_string());
-    let session = follow(api.hub.clone(), doors.clone(), name, ups, out);
+    let doors = Doors {
+        aged: peer
+            .as_ref()
+            .map_or_else(Default::default, |p| p.aged.clone()),
+        ..doors.clone()
+    };
+    let claim = claim(Arc::clone(&api.nodes), peer.as_ref(), authorization);
+    let session = follow(api.hub.clone(), doors, name, claim, ups, out);
     let task = tokio::spawn(async move {
         let end = session.await;
         if let (End::Stalled(_), Some(peer)) = (&end, peer) {
@@ -61,6 +71,22 @@ pub(super) fn respond(
         HeaderValue::from_static("application/grpc"),
     );
     response
+}
+
+/// What the node proves with its certificate or the value of `authorization`.
+fn claim(
+    guard: Arc<NodeGuard>,
+    peer: Option<&Peer>,
+    authorization: Option<HeaderValue>,
+) -> impl Future<Output = Result<Claim, End>> + use<> {
+    let client = peer.and_then(|peer| peer.client.clone());
+    async move {
+        let shown = authorization.as_ref().map(HeaderValue::as_bytes);
+        let proven = guard.prove(client.as_deref(), shown).await;
+        let proven = proven.map_err(status::denied)?;
+        let claim = move |node: &str| proven.allows(node).map_err(status::denied);
+        Ok(Box::new(claim) as Claim)
+    }
 }
 
 /// The bytes of a session as they come, then its end as trailers. Dropping it ends the session.

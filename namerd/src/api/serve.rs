@@ -14,9 +14,10 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::accept::{prepare, serve_connection};
+use super::accept::{Peer, prepare, serve_connection};
 use super::mesh;
 use super::resolver::Resolver;
+use crate::auth::NodeGuard;
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
 use crate::tls::{Gate, Socket};
@@ -34,6 +35,10 @@ pub struct Api {
     pub connections: usize,
     /// What connections go through first.
     pub gate: Arc<Gate>,
+    /// What nodes must show.
+    pub nodes: Arc<NodeGuard>,
+    /// When connections are asked to move on; `None`: never.
+    pub connection_age: Option<Duration>,
 }
 
 /// After an accept that failed (no file descriptors), before the next one.
@@ -48,6 +53,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
         leaving: stop.clone(),
         closed: CancellationToken::new(),
         goodbye: half,
+        aged: CancellationToken::new(),
     };
     let closed = doors.closed.clone();
     let (reporter, routes) = routes(&api, &doors)?;
@@ -73,9 +79,16 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
             }
             let (routes, tasks) = (routes.clone(), tasks.clone());
             let (gate, closed) = (Arc::clone(&api.gate), closed.clone());
+            let age = api.connection_age;
             connections.spawn(async move {
                 if let Some(socket) = enter(&gate, stream, addr, &closed).await {
-                    serve_connection(socket, addr, routes, tasks, closed, half).await;
+                    let peer = Peer {
+                        addr,
+                        client: socket.client().map(Arc::new),
+                        abort: CancellationToken::new(),
+                        aged: CancellationToken::new(),
+                    };
+                    serve_connection(socket, peer, age, routes, tasks, closed, half).await;
                 }
                 drop(permit);
             });

@@ -4,6 +4,7 @@ use l5d_resolver::convert::BadText;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::auth::Denied;
 use crate::bind::{BindError, BindRefused};
 use crate::stream::End;
 
@@ -14,14 +15,19 @@ const RETRY_MS: &str = "1000";
 pub(super) fn of_end(end: &End) -> Status {
     let code = match end {
         End::Closed => return Status::ok(""),
-        End::NotReady | End::Leaving => Code::Unavailable,
+        End::NotReady | End::Leaving | End::Unchecked(_) => Code::Unavailable,
+        End::Unproven(_) => Code::Unauthenticated,
+        End::Denied(_) => Code::PermissionDenied,
         End::Sessions(_) | End::TooLarge(_) => Code::ResourceExhausted,
         End::Behind(_) => Code::FailedPrecondition,
         End::Fault(_) => Code::InvalidArgument,
         End::Stalled(_) => Code::DeadlineExceeded,
     };
     let mut status = Status::new(code, end.to_string());
-    if matches!(end, End::NotReady | End::Leaving | End::Sessions(_)) {
+    if matches!(
+        end,
+        End::NotReady | End::Leaving | End::Sessions(_) | End::Unchecked(_)
+    ) {
         let retry = tonic::metadata::MetadataValue::from_static(RETRY_MS);
         status
             .metadata_mut()
@@ -37,6 +43,15 @@ pub(super) fn to_end(status: &Status) -> End {
         Code::ResourceExhausted | Code::OutOfRange => End::TooLarge(message),
         Code::InvalidArgument | Code::Internal | Code::Unimplemented => End::Fault(message),
         _ => End::Closed,
+    }
+}
+
+/// What nodes are told of a proof that failed.
+pub(super) fn denied(denied: Denied) -> End {
+    match denied {
+        Denied::Unproven(why) => End::Unproven(why),
+        Denied::Forbidden(why) => End::Denied(why),
+        Denied::Unchecked(why) => End::Unchecked(why),
     }
 }
 

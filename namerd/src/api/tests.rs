@@ -23,6 +23,7 @@ use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt;
 
 use super::{Api, serve};
+use crate::auth::NodeGuard;
 use crate::config::SocketOptions;
 use crate::store::Cell;
 use crate::stream::Limits;
@@ -52,6 +53,8 @@ impl Port {
             grace,
             connections: 8,
             gate: Gate::plain(SocketOptions::default()),
+            nodes: NodeGuard::open(),
+            connection_age: None,
         };
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, api, stop.clone()));

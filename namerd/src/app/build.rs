@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gates::Gates;
+use super::guards::{self, Guard};
 use super::namers::Builder;
 use super::sources::Clusters;
 use super::stores;
@@ -92,6 +93,8 @@ pub(super) struct Core {
     pub(super) ready: Arc<Cell<bool>>,
     /// What connections of each server go through first.
     pub(super) gates: Gates,
+    /// What each interface wants to be shown, in the order of the configuration.
+    pub(super) guards: Vec<Guard>,
 }
 
 /// What keeps a part like the source behind it, until it is dropped.
@@ -165,6 +168,7 @@ impl Core {
         );
         let core = Self {
             gates: Gates::build(config)?,
+            guards: guards::build(config)?,
             engine,
             store,
             transforms,
@@ -197,13 +201,7 @@ fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
         let source = match known {
             Some((_, source)) => source,
             None => {
-                let address = match &namer.api {
-                    ApiServer::InCluster => Address::InCluster,
-                    ApiServer::Plain(host, port) => Address::Plain {
-                        host: host.clone(),
-                        port: *port,
-                    },
-                };
+                let address = address(&namer.api);
                 let watch = &namer.watch;
                 let source = K8sSource {
                     namespaces: watch.namespaces.clone().unwrap_or_default(),
@@ -222,6 +220,17 @@ fn sources(config: &Config) -> Vec<(ApiServer, K8sSource)> {
         }
     }
     sources
+}
+
+/// Where an API server is.
+pub(super) fn address(api: &ApiServer) -> Address {
+    match api {
+        ApiServer::InCluster => Address::InCluster,
+        ApiServer::Plain(host, port) => Address::Plain {
+            host: host.clone(),
+            port: *port,
+        },
+    }
 }
 
 /// The rules that the configuration chooses.

@@ -52,6 +52,8 @@ impl Interfaces {
                         grace,
                         connections: CONNECTIONS,
                         gate,
+                        nodes: Arc::clone(&core.guards[i].nodes),
+                        connection_age: interface.connection_age,
                     };
                     interfaces.servers.spawn(async move {
                         if let Err(e) = api::serve(listener, api, stop).await {
@@ -66,7 +68,8 @@ impl Interfaces {
                         Waits::default(),
                         Arc::clone(&core.requests),
                         stop.clone(),
-                    );
+                    )
+                    .guarded(core.guards[i].callers(interface));
                     let controller = Arc::new(controller);
                     interfaces
                         .servers

@@ -4,8 +4,8 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, ClientTls, Config, FilesStorage, K8sNamer, Namer, NamerKind, Security, Server,
-    ServerTls, Storage, TlsVersion, WatchOptions,
+    CIPHERS, ClientTls, Config, FilesStorage, Interface, InterfaceKind, K8sNamer, Namer, NamerKind,
+    Security, Server, ServerTls, Storage, TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -21,6 +21,11 @@ pub(super) fn config(config: &Config) -> Value {
         .map(|interface| {
             let mut map = kind(interface.kind.name());
             map.extend(server(&interface.server));
+            map.insert("auth".to_owned(), auth(interface));
+            if interface.kind == InterfaceKind::Mesh {
+                let age = interface.connection_age.unwrap_or_default().as_secs();
+                map.insert("maxConnectionAgeSecs".to_owned(), age.into());
+            }
             Value::Object(map)
         })
         .collect();
@@ -76,6 +81,39 @@ fn server(server: &Server) -> Map<String, Value> {
         map.insert("tls".to_owned(), tls(server));
     }
     map
+}
+
+/// What of it counts: without a proof that somebody wants, the rest has no effect.
+fn auth(interface: &Interface) -> Value {
+    let (nodes, callers) = (&interface.nodes, &interface.callers);
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    let tokens = match interface.kind {
+        InterfaceKind::Mesh if nodes.proofs.is_empty() => return "none".into(),
+        InterfaceKind::HttpController if callers.writes.len() + callers.reads.len() == 0 => {
+            return "none".into();
+        }
+        InterfaceKind::Mesh => {
+            let names: Vec<_> = nodes.proofs.iter().map(|proof| proof.name()).collect();
+            put("nodes", names.into());
+            put("serviceAccounts", json!(nodes.service_accounts));
+            if let Some(domain) = &nodes.trust_domain {
+                put("trustDomain", domain.clone().into());
+            }
+            &nodes.tokens
+        }
+        InterfaceKind::HttpController => {
+            for (key, proofs) in [("writes", &callers.writes), ("reads", &callers.reads)] {
+                let names: Vec<_> = proofs.iter().map(|proof| proof.name()).collect();
+                put(key, names.into());
+            }
+            put("clients", json!(callers.clients));
+            &callers.tokens
+        }
+    };
+    put("api", tokens.api.to_string().into());
+    put("audience", json!(tokens.audiences));
+    map.into()
 }
 
 /// Names of files, none of their contents.

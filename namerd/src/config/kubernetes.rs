@@ -14,22 +14,27 @@ const FAMILIES: [AddressFamily; 3] = [
 ];
 
 pub(super) fn read(section: &Section<'_>, env: Env<'_>) -> K8sNamer {
-    let host = section.key("host").string();
-    let port = section.key("port").integer(1..=65_535);
-    let port = port.and_then(|p| u16::try_from(p).ok());
-    let is_in_pod = env("KUBERNETES_SERVICE_HOST").is_some();
-    let api = match (host, port) {
-        (None, None) if is_in_pod => ApiServer::InCluster,
-        (host, port) => ApiServer::Plain(
-            host.unwrap_or_else(|| "localhost".to_owned()),
-            port.unwrap_or(8001),
-        ),
-    };
+    let api = api_server(section, env);
     endpoints(section.key("endpoints"), section.reader());
     K8sNamer {
         api,
         label_selector: section.key("labelSelector").string(),
         watch: watch(section),
+    }
+}
+
+/// `host` and `port`; without both, in a pod, the cluster's own.
+pub(super) fn api_server(section: &Section<'_>, env: Env<'_>) -> ApiServer {
+    let host = section.key("host").string();
+    let port = section.key("port").integer(1..=65_535);
+    let port = port.and_then(|p| u16::try_from(p).ok());
+    let is_in_pod = env("KUBERNETES_SERVICE_HOST").is_some();
+    match (host, port) {
+        (None, None) if is_in_pod => ApiServer::InCluster,
+        (host, port) => ApiServer::Plain(
+            host.unwrap_or_else(|| "localhost".to_owned()),
+            port.unwrap_or(8001),
+        ),
     }
 }
 

@@ -4,6 +4,7 @@
 //! variables are read here and nowhere else. Nothing is opened or contacted, except that directories which the file names
 //! must exist.
 
+mod auth;
 mod check;
 mod client_tls;
 mod effective;
@@ -26,6 +27,7 @@ use l5d_config::{Mistake, Mistakes, Reader, Scalars};
 use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
 
+pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
 pub use client_tls::{ClientAuth, ClientTls};
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
@@ -236,6 +238,13 @@ pub struct Interface {
     pub kind: InterfaceKind,
     /// Where it listens.
     pub server: Server,
+    /// `io.l5d.mesh`: what nodes must show.
+    pub nodes: NodeAuth,
+    /// `io.l5d.httpController`: what callers must show.
+    pub callers: CallerAuth,
+    /// `maxConnectionAgeSecs` of `io.l5d.mesh`: connections are asked to move on after about this time, so that replicas
+    /// that were added get their share. `None`: never.
+    pub connection_age: Option<Duration>,
 }
 
 /// What an interface speaks.
@@ -255,7 +264,7 @@ impl Config {
     pub fn read(name: &str, text: &str, env: Env<'_>) -> Result<(Self, Vec<Mistake>), Mistakes> {
         let reader = Reader::open(name, text, Scalars::Strict)?;
         let config = reader.top().map(|top| {
-            let (interfaces, conflicts) = servers::interfaces(&top);
+            let (interfaces, conflicts) = servers::interfaces(&top, env);
             let (admin, admin_claim) = servers::admin(&top);
             let config = Config {
                 storage: storage::read(&top),

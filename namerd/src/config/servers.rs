@@ -7,7 +7,10 @@ use l5d_config::{Field, Kinds, Section, Spot};
 use regex::Regex;
 
 use super::check::Claim;
-use super::{Admin, Interface, InterfaceKind, Security, Server, SocketOptions, tls};
+use super::{
+    Admin, CallerAuth, Env, Interface, InterfaceKind, NodeAuth, Security, Server, SocketOptions,
+    auth, tls,
+};
 
 const INTERFACES: Kinds = Kinds {
     what: "interface",
@@ -18,9 +21,12 @@ const INTERFACES: Kinds = Kinds {
     ],
 };
 
+/// Half an hour: a replica that was added has its share of 5,000 nodes by then, and three nodes a second move.
+const CONNECTION_AGE: Duration = Duration::from_secs(1_800);
+
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-pub(super) fn interfaces(top: &Section<'_>) -> (Vec<Interface>, Vec<Claim>) {
+pub(super) fn interfaces(top: &Section<'_>, env: Env<'_>) -> (Vec<Interface>, Vec<Claim>) {
     let field = top.need("interfaces");
     let spot = field.spot();
     let sections = field.sections();
@@ -31,11 +37,11 @@ pub(super) fn interfaces(top: &Section<'_>) -> (Vec<Interface>, Vec<Claim>) {
     sections
         .unwrap_or_default()
         .into_iter()
-        .filter_map(interface)
+        .filter_map(|section| interface(section, env))
         .unzip()
 }
 
-fn interface(mut section: Section<'_>) -> Option<(Interface, Claim)> {
+fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim)> {
     let kind = match section.kind(&INTERFACES)? {
         "io.l5d.mesh" => InterfaceKind::Mesh,
         _ => InterfaceKind::HttpController,
@@ -56,7 +62,25 @@ fn interface(mut section: Section<'_>) -> Option<(Interface, Claim)> {
     };
     let who = format!("{} ({})", section.name(), kind.name());
     let (server, claim) = server(&section, who, port);
-    Some((Interface { kind, server }, claim))
+    let mut interface = Interface {
+        kind,
+        server,
+        nodes: NodeAuth::default(),
+        callers: CallerAuth::default(),
+        connection_age: None,
+    };
+    match kind {
+        InterfaceKind::Mesh => {
+            let age = section.key("maxConnectionAgeSecs").secs();
+            let age = age.unwrap_or(CONNECTION_AGE);
+            interface.connection_age = Some(age).filter(|age| !age.is_zero());
+            interface.nodes = auth::nodes(&section, &interface.server, env);
+        }
+        InterfaceKind::HttpController => {
+            interface.callers = auth::callers(&section, &interface.server, env);
+        }
+    }
+    Some((interface, claim))
 }
 
 pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {

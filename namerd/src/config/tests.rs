@@ -103,6 +103,63 @@ fn tls_blocks_are_read_and_their_mistakes_named() {
 }
 
 #[test]
+fn auth_is_read_and_its_absence_warned_of_where_others_come_in() {
+    let warned = |interface: &str| {
+        let text = format!("storage: {{kind: io.l5d.inMemory}}\ninterfaces: [{{{interface}}}]");
+        let (_, warnings) = read(&text).expect("loads");
+        warnings
+            .iter()
+            .any(|w| w.message.contains("without `auth`"))
+    };
+    assert!(!warned("kind: io.l5d.mesh"));
+    for kind in ["kind: io.l5d.mesh", "kind: io.l5d.httpController"] {
+        assert!(warned(&format!("{kind}, ip: 0.0.0.0")));
+        assert!(!warned(&format!("{kind}, ip: 0.0.0.0, auth: none")));
+        assert!(!warned(&format!("{kind}, ip: 127.0.0.2")));
+    }
+    assert!(!warned(
+        "kind: io.l5d.mesh, ip: 0.0.0.0, auth: {nodes: serviceAccount}"
+    ));
+    let config = good(
+        "storage: {kind: io.l5d.inMemory}\ninterfaces: [{kind: io.l5d.mesh, maxConnectionAgeSecs: 0, auth: \
+         {nodes: [serviceAccount], serviceAccounts: [linkerd/l5d]}}]",
+    );
+    let nodes = &config.interfaces[0].nodes;
+    assert_eq!(nodes.proofs, [NodeProof::ServiceAccount]);
+    assert_eq!(nodes.tokens.audiences, ["namerd"]);
+    assert_eq!(config.interfaces[0].connection_age, None);
+    let shown = config.effective();
+    assert_eq!(shown["interfaces"][0]["auth"]["nodes"][0], "serviceAccount");
+    assert_eq!(good(LEAST).effective()["interfaces"][0]["auth"], "none");
+    let cases = [
+        (
+            "{nodes: certificate}",
+            "certificates can only be checked with `tls` and its caCertPath",
+        ),
+        (
+            "{nodes: [none, serviceAccount]}",
+            "nodes[0] must be none, certificate, serviceAccount",
+        ),
+        (
+            "{nodes: token}",
+            "must be none, certificate, serviceAccount",
+        ),
+        (
+            "{nodes: serviceAccount, serviceAccounts: [l5d]}",
+            "`l5d` is not NAMESPACE/NAME",
+        ),
+        ("{writes: token}", "unknown key `writes`"),
+        ("some", "must be a map of keys"),
+    ];
+    for (auth, want) in cases {
+        let all = mistakes(&format!(
+            "storage: {{kind: io.l5d.inMemory}}\ninterfaces: [{{kind: io.l5d.mesh, auth: {auth}}}]"
+        ));
+        assert!(all.len() == 1 && all[0].contains(want), "{auth}: {all:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     assert_eq!(
         mistakes("storage: {kind: io.l5d.inMemory}"),

@@ -12,6 +12,7 @@ mod failure;
 mod lines;
 mod list;
 mod pace;
+mod review;
 mod target;
 mod transport;
 mod watch;
@@ -26,6 +27,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use review::Reviewer;
 
 use self::transport::{ApiServer, Transport};
 use self::watch::ApiWatch;

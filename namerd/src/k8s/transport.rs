@@ -27,6 +27,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// What was sent and not acknowledged, probes included, for so long ends a connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
+/// The longest answer to a question about one token or right, in bytes.
+const MOST_ANSWER: usize = 1 << 20;
+const AGENT: &str = concat!("namerd/", env!("CARGO_PKG_VERSION"));
+
 /// A body as it comes in. An error is a connection that was cut.
 pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
 
@@ -98,16 +102,37 @@ fn connect(config: &Config) -> kube::Result<Client> {
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
+impl ApiServer {
+    /// Sends JSON to a path and reads the whole answer: its status and body. `Err`: the server could not be reached, or
+    /// answers too much.
+    pub(super) async fn post(&self, path: &str, body: String) -> Result<(u16, Bytes), String> {
+        let client = self.client().map_err(|e| e.to_string())?;
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, AGENT)
+            .body(Body::from(body.into_bytes()))
+            .map_err(|e| e.to_string())?;
+        let sent = client.send(request).await;
+        let response = sent.map_err(|e| {
+            // The authority in its file may be another by now.
+            self.reconnect();
+            chain(&e)
+        })?;
+        let status = response.status().as_u16();
+        let body = http_body_util::Limited::new(response.into_body(), MOST_ANSWER);
+        let body = body.collect().await.map_err(|e| e.to_string())?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
 #[async_trait]
 impl Transport for ApiServer {
     async fn get(&self, path: &str, accept: &str) -> Result<Reply, String> {
         let client = self.client().map_err(|e| e.to_string())?;
         let request = Request::get(path)
             .header(header::ACCEPT, accept)
-            .header(
-                header::USER_AGENT,
-                concat!("namerd/", env!("CARGO_PKG_VERSION")),
-            )
+            .header(header::USER_AGENT, AGENT)
             .body(Body::empty())
             .map_err(|e| e.to_string())?;
         let response = client.send(request).await.map_err(|e| chain(&e))?;

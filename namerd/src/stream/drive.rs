@@ -34,7 +34,15 @@ pub struct Doors {
     pub closed: CancellationToken,
     /// The time that nodes are given in `Goodbye`.
     pub goodbye: Duration,
+    /// Cancelled when the connection is old: its node is told to go elsewhere, and that it may come back.
+    pub aged: CancellationToken,
 }
+
+/// What a node has proved: given its name in `Hello`, whether it may follow as that one.
+pub type Claim = Box<dyn FnOnce(&str) -> Result<(), End> + Send>;
+
+/// The time that a node on an old connection is given to open another one.
+pub const MOVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often a replica that is behind looks whether it has caught up.
 const CATCH_UP_TICK: Duration = Duration::from_millis(100);
@@ -44,6 +52,7 @@ pub async fn follow(
     hub: Arc<Hub>,
     doors: Doors,
     peer: String,
+    claim: impl Future<Output = Result<Claim, End>>,
     ups: impl Stream<Item = Result<v1::Up, End>>,
     out: mpsc::Sender<Bytes>,
 ) -> End {
@@ -52,7 +61,7 @@ pub async fn follow(
         peer: peer.clone(),
         end: End::Closed,
     };
-    if let Err(end) = serve(&hub, &doors, peer, ups, &out).await {
+    if let Err(end) = serve(&hub, &doors, peer, claim, ups, &out).await {
         counted.end = end;
     }
     counted.end.clone()
@@ -70,7 +79,8 @@ impl Drop for Counted<'_> {
         let metrics = self.metrics;
         let counter = match &self.end {
             End::Closed => &metrics.ended_closed,
-            End::NotReady | End::Leaving => &metrics.ended_unavailable,
+            End::NotReady | End::Leaving | End::Unchecked(_) => &metrics.ended_unavailable,
+            End::Unproven(_) | End::Denied(_) => &metrics.ended_denied,
             End::Sessions(_) => &metrics.ended_limit,
             End::Behind(_) => &metrics.ended_behind,
             End::Fault(_) | End::TooLarge(_) => &metrics.ended_fault,
@@ -91,6 +101,7 @@ async fn serve(
     hub: &Arc<Hub>,
     doors: &Doors,
     peer: String,
+    claim: impl Future<Output = Result<Claim, End>>,
     ups: impl Stream<Item = Result<v1::Up, End>>,
     out: &mpsc::Sender<Bytes>,
 ) -> Result<(), End> {
@@ -101,7 +112,10 @@ async fn serve(
     if doors.leaving.is_cancelled() {
         return Err(End::Leaving);
     }
+    // Who proves nothing is not read either.
+    let claim = claim.await?;
     let hello = greet(hub, ups.next()).await?;
+    claim(&hello.node)?;
     catch_up(hub, doors, &hello).await?;
     let (node, version) = (hello.node.clone(), hello.version.clone());
     let session = Session::begin(hub, hello, peer.clone(), Instant::now())?;
@@ -193,6 +207,11 @@ impl Driver<'_> {
                     self.said_goodbye = true;
                     self.has_work = true;
                     self.session.goodbye(doors.goodbye, "this replica is shutting down");
+                }
+                () = doors.aged.cancelled(), if !self.said_goodbye => {
+                    self.said_goodbye = true;
+                    self.has_work = true;
+                    self.session.goodbye(MOVE_WITHIN, "this connection is old: nodes are spread anew");
                 }
                 up = ups.next(), if self.session.is_listening() => {
                     let Some(up) = up.transpose()? else {

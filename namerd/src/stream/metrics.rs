@@ -43,6 +43,8 @@ pub struct Metrics {
     pub ended_limit: Count,
     /// Refused because this replica is behind what the node has seen.
     pub ended_behind: Count,
+    /// Refused because the node has not proved who it is.
+    pub ended_denied: Count,
     /// Ended for a breach of the protocol.
     pub ended_fault: Count,
     /// Ended because the node took nothing for too long.
@@ -78,12 +80,13 @@ impl Metrics {
     }
 
     /// Ended streams with the reason, for a labelled metric.
-    pub fn ended(&self) -> [(&'static str, u64); 6] {
+    pub fn ended(&self) -> [(&'static str, u64); 7] {
         [
             ("closed", self.ended_closed.get()),
             ("unavailable", self.ended_unavailable.get()),
             ("limit", self.ended_limit.get()),
             ("behind", self.ended_behind.get()),
+            ("denied", self.ended_denied.get()),
             ("fault", self.ended_fault.get()),
             ("stalled", self.ended_stalled.get()),
         ]

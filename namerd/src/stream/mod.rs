@@ -30,7 +30,7 @@ mod sources;
 pub(crate) mod tests;
 mod tree_frames;
 
-pub use drive::{Doors, follow};
+pub use drive::{Claim, Doors, MOVE_WITHIN, follow};
 pub use gap::{Gap, adapt};
 pub use hub::Hub;
 pub use limits::{CHUNK_BYTES, Limits, TURN_BYTES};

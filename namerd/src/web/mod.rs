@@ -17,5 +17,5 @@ pub use listen::{ListenError, listen, prepare};
 pub use params::{BadBody, Params, media_type, read_body};
 pub use reply::{Body, JSON, Refusal, document, empty, not_allowed, stream, text};
 pub use requests::Requests;
-pub use serve::{Handler, serve};
+pub use serve::{Client, Handler, serve};
 pub use shapes::{addr, bound_tree, delegation, json_text};

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,16 @@ use tokio_util::sync::CancellationToken;
 use super::prepare;
 use super::reply::Body;
 use super::target::Lenient;
-use crate::tls::Gate;
+use crate::tls::{ClientNames, Gate};
+
+/// Who sent a request; an extension of each.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// From where.
+    pub addr: SocketAddr,
+    /// The names of the certificate, if one was shown.
+    pub names: Option<Arc<ClientNames>>,
+}
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -53,11 +63,11 @@ pub async fn serve<H: Handler>(
             Some(_done) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, addr, permit)) => {
                 prepare(&stream, gate.options());
                 let (gate, handler, stop) = (Arc::clone(&gate), Arc::clone(&handler), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, &gate, handler, stop).await;
+                    connection(stream, addr, &gate, handler, stop).await;
                     drop(permit);
                 });
             }
@@ -74,17 +84,18 @@ pub async fn serve<H: Handler>(
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, addr) = listener.accept().await?;
+    Ok((stream, addr, permit))
 }
 
 async fn connection<H: Handler>(
     stream: TcpStream,
+    addr: SocketAddr,
     gate: &Gate,
     handler: Arc<H>,
     stop: CancellationToken,
@@ -94,7 +105,12 @@ async fn connection<H: Handler>(
         Some(Err(error)) => return tracing::debug!(%error, "a connection was not let in"),
         None => return,
     };
-    let service = service_fn(|request| {
+    let client = Client {
+        addr,
+        names: socket.client().map(Arc::new),
+    };
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
         let handler = Arc::clone(&handler);
         async move { Ok::<_, std::convert::Infallible>(handler.handle(request).await) }
     });

@@ -48,6 +48,12 @@ impl<'a> Field<'a> {
         self.value.is_some_and(|v| matches!(v.node, Node::List(_)))
     }
 
+    /// Whether the value is this text: for keys that take a word or something else.
+    pub fn is_text(&self, text: &str) -> bool {
+        self.value
+            .is_some_and(|v| matches!(&v.node, Node::Scalar(scalar) if scalar.text == text))
+    }
+
     /// Where the value stands; the key, or the section, if there is none.
     pub fn spot(&self) -> Spot {
         self.value.map_or(self.key_spot, |v| v.spot)

@@ -18,6 +18,7 @@ use super::faults::{Fault, Settings};
 use super::kinds::{Kind, Target};
 use super::list::list;
 use super::query::{Query, View};
+use super::review::Reviews;
 use super::status::Refusal;
 use super::traffic::{Seen, Verb};
 use super::watching::Watching;
@@ -41,6 +42,15 @@ pub(super) async fn answer(state: Arc<State>, request: Request<Incoming>) -> Res
         return refuse(&Refusal::of(StatusCode::UNAUTHORIZED, None));
     }
     let path = request.uri().path().trim_end_matches('/').to_owned();
+    if Reviews::is_review(&path) && request.method() == Method::POST {
+        return match read(request).await {
+            Ok(review) => {
+                let answer = state.reviews.answer(&path, review);
+                json_body(StatusCode::CREATED, &answer, None, false)
+            }
+            Err(refusal) => refuse(&refusal),
+        };
+    }
     let Some(target) = Kind::target(&path) else {
         return about(&set, &path);
     };

@@ -12,6 +12,7 @@ mod faults;
 mod kinds;
 mod list;
 mod query;
+mod review;
 mod selector;
 mod status;
 mod store;
@@ -36,6 +37,7 @@ use crate::port::HeldPort;
 
 pub use faults::{Fault, Faults, Gone, On, Streaming};
 pub use kinds::{Kind, Target};
+pub use review::Reviews;
 pub use store::{Snapshot, Store};
 pub use traffic::{Seen, Traffic, Verb};
 
@@ -55,6 +57,7 @@ struct State {
     store: Store,
     faults: Faults,
     traffic: Arc<Traffic>,
+    reviews: Reviews,
     /// Ends the connections that are open now.
     cut: Mutex<CancellationToken>,
 }
@@ -67,6 +70,7 @@ impl Double {
                 store: Store::new(),
                 faults: Faults::new(),
                 traffic: Arc::new(Traffic::new()),
+                reviews: Reviews::default(),
                 cut: Mutex::default(),
             }),
             port: HeldPort::take(at)?,
@@ -96,6 +100,11 @@ impl Double {
     /// What was asked.
     pub fn traffic(&self) -> &Traffic {
         &self.state.traffic
+    }
+
+    /// Tokens and rights.
+    pub fn reviews(&self) -> &Reviews {
+        &self.state.reviews
     }
 
     /// Resets every open connection; new ones are served.

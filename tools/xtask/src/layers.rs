@@ -34,7 +34,8 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("meter", &[]),
     ("store", &[]),
     ("config", &[]),
-    ("k8s", &["store"]),
+    ("k8s", &["store", "auth"]),
+    ("auth", &["tls", "config"]),
     ("tls", &["config"]),
     ("dial", &["config"]),
     ("etcd", &["store", "dial", "config"]),
@@ -43,7 +44,10 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("bind", &["store", "transform"]),
     ("stream", &["bind", "store"]),
     ("web", &["bind", "store", "tls", "config"]),
-    ("api", &["stream", "bind", "store", "web", "tls", "config"]),
+    (
+        "api",
+        &["stream", "bind", "store", "web", "auth", "tls", "config"],
+    ),
     (
         "admin",
         &["store", "bind", "stream", "web", "tls", "config"],

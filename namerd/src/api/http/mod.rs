@@ -3,6 +3,7 @@
 //! Routes come in, answers go out; nothing is kept here but counters. The namespace in a route is the rest of the path,
 //! taken literally: it is not decoded and may contain slashes.
 
+mod access;
 mod delegate;
 mod dtab_forms;
 mod dtabs;
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::CallerGuard;
 use crate::bind::Binder;
 use crate::store::DtabStore;
 use crate::web::{self, Body, Refusal, Requests};
@@ -43,6 +45,7 @@ pub struct Controller {
     store: Arc<dyn DtabStore>,
     waits: Waits,
     requests: Arc<Requests>,
+    guard: CallerGuard,
     stop: CancellationToken,
 }
 
@@ -69,7 +72,7 @@ impl Default for Waits {
 }
 
 impl Controller {
-    /// A controller. Watches end when `stop` is cancelled.
+    /// A controller that lets everybody do everything. Watches end when `stop` is cancelled.
     pub fn new(
         binder: Binder,
         store: Arc<dyn DtabStore>,
@@ -82,8 +85,16 @@ impl Controller {
             store,
             waits,
             requests,
+            guard: CallerGuard::open(),
             stop,
         }
+    }
+
+    /// The same with somebody at the door.
+    #[must_use]
+    pub fn guarded(mut self, guard: CallerGuard) -> Self {
+        self.guard = guard;
+        self
     }
 
     async fn answer(
@@ -117,7 +128,10 @@ impl web::Handler for Controller {
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
         let response = match route {
-            Some(route) => self.answer(route, request).await.unwrap_or_else(Into::into),
+            Some(route) => match access::check(&self.guard, route, &request).await {
+                Ok(()) => self.answer(route, request).await.unwrap_or_else(Into::into),
+                Err(refused) => refused,
+            },
             None => web::empty(StatusCode::NOT_FOUND),
         };
         let name = route.map_or("other", Route::name);

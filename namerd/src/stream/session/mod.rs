@@ -100,6 +100,15 @@ pub enum End {
     /// The node has seen newer objects elsewhere.
     #[error("behind: {0}")]
     Behind(String),
+    /// The node has not shown who it is.
+    #[error("{0}")]
+    Unproven(String),
+    /// The node has shown that it is another one.
+    #[error("{0}")]
+    Denied(String),
+    /// Nobody can tell now who the node is.
+    #[error("{0}")]
+    Unchecked(String),
     /// A breach of the protocol.
     #[error("{0}")]
     Fault(String),

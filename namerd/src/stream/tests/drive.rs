@@ -26,12 +26,21 @@ impl Driven {
             leaving: CancellationToken::new(),
             closed: CancellationToken::new(),
             goodbye: Duration::from_secs(5),
+            aged: CancellationToken::new(),
         };
         let heard = Box::pin(stream::unfold(heard, |mut heard| async {
             Some((heard.recv().await?, heard))
         }));
         let hub = Arc::clone(&world.hub);
-        let task = tokio::spawn(follow(hub, doors.clone(), "peer".to_owned(), heard, out));
+        let claim = async { Ok(Box::new(|_: &str| Ok(())) as Claim) };
+        let task = tokio::spawn(follow(
+            hub,
+            doors.clone(),
+            "peer".to_owned(),
+            claim,
+            heard,
+            out,
+        ));
         Self {
             ups,
             chunks,

@@ -1,0 +1,256 @@
+//! Proofs against scripted reviews. The clock is paused where it matters.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use tokio::time::advance;
+
+use super::*;
+use crate::config::{CallerAuth, CallerProof, NodeAuth, NodeProof};
+use crate::tls::ClientNames;
+
+/// Knows tokens `NODE.CLAIMS.x` of the service account `linkerd/l5d`.
+#[derive(Debug, Default)]
+struct Script {
+    asked: Mutex<u32>,
+    is_away: Mutex<bool>,
+}
+
+impl Script {
+    fn asked(&self) -> u32 {
+        *self.asked.lock()
+    }
+}
+
+#[async_trait]
+impl Reviews for Script {
+    async fn token(&self, token: &str, _: &[String]) -> Result<Verdict, Unanswered> {
+        *self.asked.lock() += 1;
+        if *self.is_away.lock() {
+            return Err(Unanswered("connection refused".to_owned()));
+        }
+        let node = token.split('.').next().unwrap_or_default().to_owned();
+        if node.is_empty() || token.starts_with("bad") {
+            return Ok(Verdict::No("unknown".to_owned()));
+        }
+        let mut user = TokenUser {
+            name: "system:serviceaccount:linkerd:l5d".to_owned(),
+            ..TokenUser::default()
+        };
+        if node != "unbound" {
+            let claim = "authentication.kubernetes.io/node-name".to_owned();
+            user.extra.insert(claim, vec![node]);
+        }
+        Ok(Verdict::User(user))
+    }
+
+    async fn access(
+        &self,
+        _: &TokenUser,
+        access: &Access,
+    ) -> Result<Result<(), String>, Unanswered> {
+        Ok(match access.verb {
+            "update" => Ok(()),
+            _ => Err("no rule".to_owned()),
+        })
+    }
+}
+
+fn token(node: &str, lives: u64) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let claims = format!(r#"{{"exp":{}}}"#, now.as_secs() + lives);
+    format!("Bearer {node}.{}.x", URL_SAFE_NO_PAD.encode(claims))
+}
+
+fn guard(script: &Arc<Script>, proofs: &[NodeProof], change: fn(&mut NodeAuth)) -> NodeGuard {
+    let mut wanted = NodeAuth {
+        proofs: proofs.to_vec(),
+        ..NodeAuth::default()
+    };
+    change(&mut wanted);
+    NodeGuard::new(&wanted, Some(Arc::clone(script) as _))
+}
+
+fn nodes(names: &[&str]) -> Result<Proven, Denied> {
+    Ok(Proven::Nodes(
+        names.iter().map(|n| (*n).to_owned()).collect(),
+    ))
+}
+
+const TOKEN: &[NodeProof] = &[NodeProof::ServiceAccount];
+const CERTIFICATE: &[NodeProof] = &[NodeProof::Certificate];
+
+#[tokio::test]
+async fn a_token_proves_the_node_of_its_pod_and_no_other() {
+    let script = Arc::<Script>::default();
+    let guard = guard(&script, TOKEN, |_| {});
+    let token = token("node-1", 3_600);
+    let proven = guard.prove(None, Some(token.as_bytes())).await;
+    assert_eq!(proven, nodes(&["node-1"]));
+    let proven = proven.expect("proven");
+    assert_eq!(proven.allows("node-1"), Ok(()));
+    for other in ["node-2", "", "node-1x"] {
+        assert!(
+            matches!(proven.allows(other), Err(Denied::Forbidden(_))),
+            "{other}"
+        );
+    }
+    let unbound = guard.prove(None, Some(b"Bearer unbound")).await;
+    assert!(matches!(unbound, Err(Denied::Forbidden(_))), "{unbound:?}");
+    for nothing in [
+        None,
+        Some(&b"Basic x"[..]),
+        Some(b"Bearer "),
+        Some(b"Bearer bad"),
+    ] {
+        let proven = guard.prove(None, nothing).await;
+        assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_service_accounts_of_nodes_are_nodes() {
+    let script = Arc::<Script>::default();
+    let ours = guard(&script, TOKEN, |w| {
+        w.service_accounts = vec!["linkerd/l5d".to_owned()]
+    });
+    let others = guard(&script, TOKEN, |w| {
+        w.service_accounts = vec!["default/l5d".to_owned()]
+    });
+    let token = token("node-1", 3_600);
+    assert_eq!(
+        ours.prove(None, Some(token.as_bytes())).await,
+        nodes(&["node-1"])
+    );
+    let proven = others.prove(None, Some(token.as_bytes())).await;
+    assert!(matches!(proven, Err(Denied::Forbidden(_))), "{proven:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_asked_about_once_until_its_end_also_while_nobody_can_tell() {
+    let script = Arc::<Script>::default();
+    let guard = guard(&script, TOKEN, |_| {});
+    let token = token("node-1", 600);
+    for _ in 0..3 {
+        assert_eq!(
+            guard.prove(None, Some(token.as_bytes())).await,
+            nodes(&["node-1"])
+        );
+    }
+    assert_eq!(script.asked(), 1);
+    *script.is_away.lock() = true;
+    advance(Duration::from_secs(500)).await;
+    assert_eq!(
+        guard.prove(None, Some(token.as_bytes())).await,
+        nodes(&["node-1"])
+    );
+    advance(Duration::from_secs(101)).await;
+    let proven = guard.prove(None, Some(token.as_bytes())).await;
+    assert!(matches!(proven, Err(Denied::Unchecked(_))), "{proven:?}");
+    assert_eq!(script.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_believed_for_a_short_time() {
+    let script = Arc::<Script>::default();
+    let guard = guard(&script, TOKEN, |_| {});
+    for (seconds, asked) in [(0, 1), (5, 1), (6, 2)] {
+        advance(Duration::from_secs(seconds)).await;
+        let proven = guard.prove(None, Some(b"Bearer bad")).await;
+        assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
+        assert_eq!(script.asked(), asked);
+    }
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_bounded() {
+    let script = Arc::<Script>::default();
+    let guard = guard(&script, TOKEN, |_| {});
+    for n in 0..25_000 {
+        let bad = format!("Bearer bad{n}");
+        let _ = guard.prove(None, Some(bad.as_bytes())).await;
+    }
+    let shown = format!("{guard:?}");
+    let kept = shown.split("known: ").nth(1).expect("a count");
+    let kept: String = kept.chars().take_while(char::is_ascii_digit).collect();
+    assert!(
+        kept.parse::<usize>().expect("a number") <= 20_000,
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_proves_its_names() {
+    let script = Arc::<Script>::default();
+    let spiffe = guard(&script, CERTIFICATE, |w| {
+        w.trust_domain = Some("a.b".to_owned())
+    });
+    let dns = guard(&script, CERTIFICATE, |_| {});
+    let names = ClientNames {
+        uris: vec![
+            "spiffe://a.b/node/one".to_owned(),
+            "spiffe://other/node/two".to_owned(),
+            "spiffe://a.b/ns/three".to_owned(),
+            "spiffe://a.b/node/four/five".to_owned(),
+            "https://a.b/node/six".to_owned(),
+        ],
+        dns: vec!["seven".to_owned()],
+        common_name: Some("eight".to_owned()),
+    };
+    assert_eq!(spiffe.prove(Some(&names), None).await, nodes(&["one"]));
+    assert_eq!(dns.prove(Some(&names), None).await, nodes(&["seven"]));
+    for guard in [&spiffe, &dns] {
+        for client in [None, Some(&ClientNames::default())] {
+            let proven = guard.prove(client, None).await;
+            assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
+        }
+    }
+    let either = guard(&script, &[CERTIFICATE, TOKEN].concat(), |_| {});
+    let token = token("node-1", 3_600);
+    let both = either.prove(Some(&names), Some(token.as_bytes())).await;
+    assert_eq!(both, nodes(&["seven", "node-1"]));
+    assert_eq!(either.prove(Some(&names), None).await, nodes(&["seven"]));
+}
+
+#[tokio::test]
+async fn callers_may_what_a_certificate_or_the_review_says() {
+    let wanted = CallerAuth {
+        writes: vec![CallerProof::Certificate, CallerProof::Token],
+        clients: vec!["deployer".to_owned()],
+        ..CallerAuth::default()
+    };
+    let guard = CallerGuard::new(&wanted, Some(Arc::<Script>::default() as _));
+    let access = |verb| Access {
+        verb,
+        name: Some("default".to_owned()),
+    };
+    let client = |name: &str| ClientNames {
+        common_name: Some(name.to_owned()),
+        ..ClientNames::default()
+    };
+    let token = token("unbound", 60);
+    let token = Some(token.as_bytes());
+    assert_eq!(guard.allow(None, None, &access("get")).await, Ok(()));
+    assert_eq!(
+        guard
+            .allow(Some(&client("deployer")), None, &access("delete"))
+            .await,
+        Ok(())
+    );
+    assert_eq!(
+        guard
+            .allow(Some(&client("x")), token, &access("update"))
+            .await,
+        Ok(())
+    );
+    let denied = guard.allow(None, token, &access("delete")).await;
+    assert!(matches!(denied, Err(Denied::Forbidden(_))), "{denied:?}");
+    let denied = guard.allow(None, None, &access("update")).await;
+    assert!(matches!(denied, Err(Denied::Unproven(_))), "{denied:?}");
+}
