@@ -1,4 +1,4 @@
-//! The content of a file of addresses, and the endpoints that it means (naming 5.1).
+//! Addresses as a file (naming 5.1) or another source lists them, and the endpoints that they mean.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -8,23 +8,36 @@ use l5d_naming::{Endpoint, EndpointSet, EndpointWeight, Replicas};
 use crate::bind::dns::{HostState, Hosts};
 use crate::store::{Cell, Reads, Recompute};
 
-/// What a file says.
+/// What a source says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Listed {
-    /// There is no such file.
+    /// It has not answered yet.
+    Pending,
+    /// There is no such file or service.
     Gone,
     /// It cannot be read or has a malformed line: a message.
     Bad(Arc<str>),
     /// Its usable lines.
-    Good(Arc<[Line]>),
+    Good(Lines),
+}
+
+/// What a source lists.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Lines {
+    pub(super) lines: Arc<[Line]>,
+    /// The host that requests to these addresses are to name (metadata `authority`).
+    pub(super) authority: Option<Arc<str>>,
 }
 
 /// One usable line.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Line {
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
-    pub(super) weight: EndpointWeight,
+pub(crate) struct Line {
+    /// A host's name or its address.
+    pub(crate) host: Box<str>,
+    /// Where it listens.
+    pub(crate) port: u16,
+    /// Its share.
+    pub(crate) weight: EndpointWeight,
 }
 
 /// Feeds a file's cluster from its lines and their hosts.
@@ -51,7 +64,10 @@ impl Listed {
                 }
             }
         }
-        Listed::Good(lines.into())
+        Listed::Good(Lines {
+            lines: lines.into(),
+            authority: None,
+        })
     }
 }
 
@@ -87,10 +103,10 @@ impl Addresses {
     }
 
     /// Hosts that do not resolve are left out. Pending only while none is known and one may still be.
-    fn endpoints(&self, lines: &[Line], reads: &mut Reads) -> Replicas {
+    fn endpoints(&self, listed: &Lines, reads: &mut Reads) -> Replicas {
         let mut endpoints = Vec::new();
         let mut waits = false;
-        for line in lines {
+        for line in &*listed.lines {
             match &reads.read(&self.hosts.get(&line.host, false)).1 {
                 HostState::Known(ips) => {
                     endpoints.extend(ips.iter().map(|ip| Endpoint {
@@ -105,7 +121,8 @@ impl Addresses {
         if endpoints.is_empty() && waits {
             return Replicas::Pending;
         }
-        Replicas::Bound(Arc::new(EndpointSet::new(endpoints)))
+        let set = EndpointSet::new(endpoints).with_authority(listed.authority.clone());
+        Replicas::Bound(Arc::new(set))
     }
 }
 
@@ -113,6 +130,7 @@ impl Recompute for Addresses {
     fn recompute(&self, reads: &mut Reads) {
         let listed = reads.read(&self.listed);
         let replicas = match &listed.1 {
+            Listed::Pending => Replicas::Pending,
             Listed::Gone => Replicas::Neg,
             Listed::Bad(message) => Replicas::Failed(Arc::clone(message)),
             Listed::Good(lines) => self.endpoints(lines, reads),
@@ -129,7 +147,8 @@ mod tests {
 
     fn good(text: &str) -> Vec<(String, u16, f64)> {
         match Listed::parse(text) {
-            Listed::Good(lines) => lines
+            Listed::Good(listed) => listed
+                .lines
                 .iter()
                 .map(|l| (l.host.to_string(), l.port, l.weight.to_f64()))
                 .collect(),

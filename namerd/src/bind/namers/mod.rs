@@ -1,6 +1,7 @@
 //! The namers: what is built in under `/$`, and what configurations name under `/#`.
 
 mod addresses;
+mod follow;
 mod fs;
 mod inet;
 mod k8s;
@@ -11,6 +12,8 @@ mod utility;
 
 use l5d_naming::{Elem, Path};
 
+pub(crate) use addresses::Line;
+pub(crate) use follow::{Followed, Sink, Source};
 pub use fs::FsNamer;
 pub use k8s::K8sNamer;
 pub use rewrite::{BadRewrite, RewriteNamer};
@@ -23,6 +26,6 @@ fn path_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Path {
 }
 
 /// Where a configured namer answers: `/#` and its prefix (naming 4.4).
-fn under_hash(prefix: &Path) -> Path {
+pub(crate) fn under_hash(prefix: &Path) -> Path {
     path_of(["#"]).concat(prefix)
 }
