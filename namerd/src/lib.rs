@@ -3,7 +3,7 @@
 //! The way of the data, one module a step, later ones importing earlier ones only:
 //!
 //! 1. [`store`]: cells (latest value, version, wake-up), the engine that recomputes what depends on them, clusters, dtabs.
-//! 2. [`k8s`]: watches the API server and writes the store; [`etcd`] and [`files`] keep dtabs elsewhere;
+//! 2. [`k8s`]: watches the API server and writes the store; [`etcd`], [`consul`] and [`files`] keep dtabs elsewhere;
 //!    [`dial`] opens connections.
 //! 3. [`transform`]: address sets to address sets.
 //! 4. [`bind`]: dtab and path to a tree of clusters, one evaluation for all who ask.
@@ -19,6 +19,7 @@ pub mod app;
 pub mod auth;
 pub mod bind;
 pub mod config;
+pub mod consul;
 pub mod dial;
 pub mod etcd;
 pub mod files;

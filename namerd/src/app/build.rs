@@ -62,6 +62,14 @@ pub enum BuildError {
         /// Which file and why.
         source: TlsError,
     },
+    /// TLS to a namer's source.
+    #[error("namers[{index}].tls: {source}")]
+    NamerTls {
+        /// Which namer.
+        index: usize,
+        /// Which file and why.
+        source: DialError,
+    },
     /// TLS to the dtab store.
     #[error("storage.tls: {0}")]
     StorageTls(DialError),

@@ -27,11 +27,12 @@ pub(super) enum Format {
 const ROOT: &str = "root";
 
 /// What can be set apart from the root.
-const LOGGERS: [&str; 11] = [
+const LOGGERS: [&str; 12] = [
     "namerd::admin",
     "namerd::api",
     "namerd::app",
     "namerd::bind",
+    "namerd::consul",
     "namerd::dial",
     "namerd::etcd",
     "namerd::files",

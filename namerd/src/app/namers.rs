@@ -10,6 +10,7 @@ use crate::bind::Namer;
 use crate::bind::dns::Hosts;
 use crate::bind::namers::{FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
 use crate::config::{self, ApiServer, NamerKind};
+use crate::consul::ConsulNamer;
 use crate::store::Engine;
 use crate::store::services::Services;
 use crate::transform::Transforms;
@@ -51,6 +52,10 @@ impl Builder<'_> {
                     .map_err(|source| BuildError::Directory { index, source })?;
                 followers.push(Box::pin(Arc::clone(&namer).run()));
                 namer
+            }
+            NamerKind::Consul(access, naming) => {
+                ConsulNamer::new(prefix, access, naming, engine, self.hosts.clone())
+                    .map_err(|source| BuildError::NamerTls { index, source })?
             }
             NamerKind::K8s(k8s) => {
                 let label = k8s.label_selector.as_deref();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::build::{BuildError, Follower};
 use crate::config::Storage;
+use crate::consul::ConsulStore;
 use crate::etcd::EtcdStore;
 use crate::files::FilesStore;
 use crate::store::{DtabStore, InMemoryStore};
@@ -17,6 +18,11 @@ pub(super) fn build(
         Storage::InMemory(namespaces) => InMemoryStore::new(namespaces.iter().cloned()),
         Storage::Files(files) => {
             let store = FilesStore::new(files);
+            followers.push(Box::pin(Arc::clone(&store).run()));
+            store
+        }
+        Storage::Consul(consul) => {
+            let store = ConsulStore::new(consul).map_err(BuildError::StorageTls)?;
             followers.push(Box::pin(Arc::clone(&store).run()));
             store
         }

@@ -4,8 +4,8 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, ClientTls, Config, FilesStorage, Interface, InterfaceKind, K8sNamer, Namer, NamerKind,
-    Security, Server, ServerTls, Storage, TlsVersion, WatchOptions,
+    CIPHERS, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage, Interface, InterfaceKind,
+    K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -176,6 +176,12 @@ fn storage(storage: &Storage) -> Value {
             json!({"kind": "io.l5d.fs", "rootDir": folder})
         }
         Storage::Files(FilesStorage::One(file)) => json!({"kind": "io.l5d.fs", "dtabFile": file}),
+        Storage::Consul(consul) => {
+            let mut map = kind("io.l5d.consul");
+            map.extend(consul_access(&consul.access, "readConsistencyMode"));
+            map.insert("pathPrefix".to_owned(), consul.path_prefix.clone().into());
+            Value::Object(map)
+        }
         Storage::Etcd(etcd) => {
             let hosts = etcd.hosts.iter();
             let hosts: Vec<_> = hosts.map(|(host, port)| format!("{host}:{port}")).collect();
@@ -186,6 +192,42 @@ fn storage(storage: &Storage) -> Value {
             Value::Object(map)
         }
     }
+}
+
+/// Without the token.
+fn consul_access(access: &ConsulAccess, consistency: &str) -> Map<String, Value> {
+    let mut map = Map::from_iter([
+        ("host".to_owned(), access.host.clone().into()),
+        ("port".to_owned(), access.port.into()),
+        (consistency.to_owned(), access.consistency.name().into()),
+    ]);
+    if let Some(datacenter) = &access.datacenter {
+        map.insert("datacenter".to_owned(), datacenter.clone().into());
+    }
+    map.extend(client_tls(access.tls.as_ref()));
+    map
+}
+
+fn consul_naming(naming: &ConsulNaming) -> Map<String, Value> {
+    let weights = naming.weights.iter();
+    let weights: Vec<_> = weights
+        .map(|(tag, weight)| json!({"tag": tag, "weight": weight}))
+        .collect();
+    let mut map = Map::from_iter([
+        ("includeTag".to_owned(), naming.include_tag.into()),
+        ("useHealthCheck".to_owned(), naming.health.is_some().into()),
+        ("setHost".to_owned(), naming.set_host.into()),
+        (
+            "preferServiceAddress".to_owned(),
+            naming.prefer_service_address.into(),
+        ),
+        ("weights".to_owned(), weights.into()),
+    ]);
+    if let Some(wanted) = &naming.health {
+        let names: Vec<_> = wanted.iter().map(|status| status.name()).collect();
+        map.insert("healthStatuses".to_owned(), names.into());
+    }
+    map
 }
 
 /// The `tls` block of a client: names of files only.
@@ -219,6 +261,10 @@ fn namer(namer: &Namer) -> Value {
         NamerKind::K8sNs(namer, namespace) => {
             k8s(namer, &mut map);
             map.insert("namespace".to_owned(), namespace.clone().into());
+        }
+        NamerKind::Consul(access, naming) => {
+            map.extend(consul_access(access, "consistencyMode"));
+            map.extend(consul_naming(naming));
         }
         NamerKind::Rewrite { pattern, name } => {
             map.insert("pattern".to_owned(), pattern.clone().into());

@@ -7,6 +7,7 @@
 mod auth;
 mod check;
 mod client_tls;
+mod consul;
 mod effective;
 mod kubernetes;
 mod namers;
@@ -29,6 +30,7 @@ use regex::Regex;
 
 pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
 pub use client_tls::{ClientAuth, ClientTls};
+pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.
@@ -124,6 +126,8 @@ pub enum Storage {
     Etcd(EtcdStorage),
     /// `io.l5d.fs`.
     Files(FilesStorage),
+    /// `io.l5d.consul`.
+    Consul(ConsulStorage),
 }
 
 /// Dtabs in files.
@@ -158,7 +162,7 @@ pub struct Namer {
 }
 
 /// What a namer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NamerKind {
     /// `io.l5d.fs`: files of this directory.
     Fs(PathBuf),
@@ -166,6 +170,8 @@ pub enum NamerKind {
     K8s(K8sNamer),
     /// `io.l5d.k8s.ns`: the Kubernetes namespace of this process, from an environment variable.
     K8sNs(K8sNamer, String),
+    /// `io.l5d.consul`.
+    Consul(ConsulAccess, ConsulNaming),
     /// `io.l5d.rewrite`.
     Rewrite {
         /// What the path must look like.
@@ -296,6 +302,7 @@ impl NamerKind {
             NamerKind::Fs(_) => "io.l5d.fs",
             NamerKind::K8s(_) => "io.l5d.k8s",
             NamerKind::K8sNs(..) => "io.l5d.k8s.ns",
+            NamerKind::Consul(..) => "io.l5d.consul",
             NamerKind::Rewrite { .. } => "io.l5d.rewrite",
         }
     }
@@ -304,7 +311,7 @@ impl NamerKind {
     pub fn k8s(&self) -> Option<&K8sNamer> {
         match self {
             NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) => Some(k8s),
-            NamerKind::Fs(_) | NamerKind::Rewrite { .. } => None,
+            NamerKind::Fs(_) | NamerKind::Consul(..) | NamerKind::Rewrite { .. } => None,
         }
     }
 }

@@ -5,25 +5,44 @@ use std::path::PathBuf;
 use l5d_config::{Kinds, Section, Spot, transformers};
 use l5d_naming::{Path, TransformerSpec};
 
-use super::{Env, Namer, NamerKind, check, kubernetes};
+use super::{Env, Namer, NamerKind, check, consul, kubernetes};
 
 const NAMERS: Kinds = Kinds {
     what: "namer",
-    known: &["io.l5d.fs", "io.l5d.k8s", "io.l5d.k8s.ns", "io.l5d.rewrite"],
+    known: &[
+        "io.l5d.consul",
+        "io.l5d.fs",
+        "io.l5d.k8s",
+        "io.l5d.k8s.ns",
+        "io.l5d.rewrite",
+    ],
     others: &[
-        ("io.l5d.consul", "is not supported yet"),
         ("io.l5d.dnssrv", "is not supported yet"),
         ("io.l5d.k8s.external", "is not supported yet"),
-        ("io.l5d.k8s.istio", REFUSED),
-        ("io.l5d.marathon", REFUSED),
-        ("io.l5d.serversets", REFUSED),
-        ("io.l5d.zkLeader", REFUSED),
-        ("io.l5d.curator", REFUSED),
+        ("io.l5d.k8s.istio", ISTIO),
+        ("io.l5d.marathon", MARATHON),
+        ("io.l5d.rancher", RANCHER),
+        ("io.l5d.serversets", SERVERSETS),
+        ("io.l5d.zkLeader", ZK_LEADER),
+        ("io.l5d.curator", CURATOR),
     ],
 };
 
-const REFUSED: &str =
-    "is not supported and will not be: move the service to a source that namerd has";
+const ISTIO: &str = "is not supported and will not be: the API of Istio's Pilot that it asked is gone. The same \
+services are Services of Kubernetes: `{kind: io.l5d.k8s}` and paths /#/io.l5d.k8s/NAMESPACE/PORT/SERVICE";
+const MARATHON: &str = "is not supported and will not be: Marathon is no longer made. Where it still runs, Mesos-DNS \
+has its tasks: `{kind: io.l5d.dnssrv, prefix: /io.l5d.marathon}` and paths /#/io.l5d.marathon/_APP._tcp.marathon.mesos";
+const RANCHER: &str = "is not supported and will not be: Rancher 1 is no longer made, and Rancher 2 is Kubernetes: \
+`{kind: io.l5d.k8s}` and paths /#/io.l5d.k8s/NAMESPACE/PORT/SERVICE";
+const SERVERSETS: &str = "is not supported and will not be: namerd does not speak ZooKeeper. Let the services register in \
+Kubernetes (io.l5d.k8s) or Consul (io.l5d.consul), or let a job write their addresses to files, which keeps every \
+dtab as it is: `{kind: io.l5d.fs, prefix: /io.l5d.serversets, rootDir: DIR}`";
+const ZK_LEADER: &str = "is not supported and will not be: namerd does not speak ZooKeeper. Let the leader register in \
+Kubernetes (io.l5d.k8s) or Consul (io.l5d.consul), or let it write its address to a file, which keeps every dtab as \
+it is: `{kind: io.l5d.fs, prefix: /io.l5d.zkLeader, rootDir: DIR}`";
+const CURATOR: &str = "is not supported and will not be: namerd does not speak ZooKeeper. Let the services register in \
+Kubernetes (io.l5d.k8s) or Consul (io.l5d.consul), or let a job write their addresses to files, which keeps every \
+dtab as it is: `{kind: io.l5d.fs, prefix: /io.l5d.curator, rootDir: DIR}`";
 
 /// A namer as read, with the places that later checks need.
 struct Read {
@@ -62,6 +81,10 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
         "io.l5d.fs" => NamerKind::Fs(PathBuf::from(
             section.need("rootDir").string().unwrap_or_default(),
         )),
+        "io.l5d.consul" => {
+            let access = consul::access(&section, "consistencyMode");
+            NamerKind::Consul(access, consul::naming(&section))
+        }
         "io.l5d.k8s" => NamerKind::K8s(kubernetes::read(&section, env)),
         "io.l5d.k8s.ns" => {
             let namespace = own_namespace(&section, env);

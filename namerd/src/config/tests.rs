@@ -269,10 +269,6 @@ fn later_and_refused_kinds_are_named_never_ignored() {
             "interface kind `io.l5d.thriftNameInterpreter` is not supported yet",
         ),
         (
-            &with("namers: [{kind: io.l5d.consul, host: x}]"),
-            "namer kind `io.l5d.consul` is not supported yet",
-        ),
-        (
             &with("namers: [{kind: io.l5d.marathon}]"),
             "namer kind `io.l5d.marathon` is not supported and will not be",
         ),
@@ -534,4 +530,89 @@ fn what_stores_cannot_use_is_told() {
             "{keys}: {found:?}"
         );
     }
+}
+
+#[test]
+fn consul_is_asked_as_configured_and_its_token_is_not_shown() {
+    let config = good(
+        "
+storage: {kind: io.l5d.consul, token: hidden, datacenter: dc2, readConsistencyMode: stale, writeConsistencyMode: default, failFast: true}
+namers:
+- {kind: io.l5d.consul, token: hidden, includeTag: true, useHealthCheck: true, healthStatuses: [passing, warning], weights: [{tag: a, weight: 2}]}
+interfaces: [{kind: io.l5d.mesh}]
+",
+    );
+    let Storage::Consul(storage) = &config.storage else {
+        panic!("{:?}", config.storage)
+    };
+    assert_eq!(
+        (&*storage.access.host, storage.access.port),
+        ("localhost", 8500)
+    );
+    assert_eq!(storage.access.consistency, Consistency::Stale);
+    assert_eq!(
+        storage.access.token.as_ref().map(Secret::reveal),
+        Some("hidden")
+    );
+    let NamerKind::Consul(_, naming) = &config.namers[0].kind else {
+        panic!("{:?}", config.namers)
+    };
+    let health = naming.health.as_ref().expect("checks count");
+    assert!(naming.include_tag && naming.prefer_service_address && health.len() == 2);
+    assert_eq!(naming.weights["a"], 2.0);
+    let shown = format!("{config:?} {}", config.effective());
+    assert!(!shown.contains("hidden"), "{shown}");
+    for (keys, want) in [
+        (
+            "consistencyMode: sometimes",
+            "must be default, stale or consistent",
+        ),
+        (
+            "healthStatuses: [fine]",
+            "must be passing, warning, critical or maintenance",
+        ),
+        ("weights: [{tag: a}]", "'weight' field is required"),
+    ] {
+        let found = mistakes(&with(&format!("namers: [{{kind: io.l5d.consul, {keys}}}]")));
+        assert!(
+            found.len() == 1 && found[0].contains(want),
+            "{keys}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn refused_kinds_say_what_to_use_instead() {
+    for (kind, instead) in [
+        (
+            "io.l5d.serversets",
+            "{kind: io.l5d.fs, prefix: /io.l5d.serversets, rootDir: DIR}",
+        ),
+        (
+            "io.l5d.zkLeader",
+            "{kind: io.l5d.fs, prefix: /io.l5d.zkLeader, rootDir: DIR}",
+        ),
+        (
+            "io.l5d.curator",
+            "{kind: io.l5d.fs, prefix: /io.l5d.curator, rootDir: DIR}",
+        ),
+        (
+            "io.l5d.marathon",
+            "{kind: io.l5d.dnssrv, prefix: /io.l5d.marathon}",
+        ),
+        ("io.l5d.rancher", "{kind: io.l5d.k8s}"),
+        ("io.l5d.k8s.istio", "{kind: io.l5d.k8s}"),
+    ] {
+        let found = mistakes(&with(&format!("namers: [{{kind: {kind}, host: x}}]")));
+        assert!(
+            found.len() == 1 && found[0].contains(instead),
+            "{kind}: {found:?}"
+        );
+    }
+    let found =
+        mistakes("storage: {kind: io.l5d.zk, zkAddrs: []}\ninterfaces: [{kind: io.l5d.mesh}]");
+    assert!(
+        found.len() == 1 && found[0].contains("namerctl --base-url"),
+        "{found:?}"
+    );
 }

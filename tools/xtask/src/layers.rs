@@ -38,6 +38,7 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("auth", &["tls", "config"]),
     ("tls", &["config"]),
     ("dial", &["config"]),
+    ("consul", &["bind", "store", "dial", "config"]),
     ("etcd", &["store", "dial", "config"]),
     ("files", &["store", "config"]),
     ("transform", &["store"]),

@@ -1,5 +1,6 @@
 //! `storage` (control plane 12): one file for each family of stores.
 
+mod consul;
 mod etcd;
 mod files;
 
@@ -10,16 +11,22 @@ use super::Storage;
 
 const STORES: Kinds = Kinds {
     what: "storage",
-    known: &["io.l5d.inMemory", "io.l5d.etcd", "io.l5d.fs"],
+    known: &[
+        "io.l5d.inMemory",
+        "io.l5d.etcd",
+        "io.l5d.consul",
+        "io.l5d.fs",
+    ],
     others: &[
         ("io.l5d.k8s", "is not supported yet"),
-        ("io.l5d.consul", "is not supported yet"),
-        (
-            "io.l5d.zk",
-            "is not supported and will not be: move the dtabs to another store",
-        ),
+        ("io.l5d.zk", ZOOKEEPER),
     ],
 };
+
+const ZOOKEEPER: &str = "is not supported and will not be. Read each dtab from the old namerd with \
+`namerctl --base-url http://OLD:4180 dtab get NAME`, keep them in another store, such as \
+`storage: {kind: io.l5d.k8s}`, `storage: {kind: io.l5d.etcd, host: HOST}` or \
+`storage: {kind: io.l5d.fs, rootDir: DIR}`, and write them with `namerctl dtab create NAME FILE`";
 
 pub(super) fn read(top: &Section<'_>) -> Storage {
     let none = Storage::InMemory(Vec::new());
@@ -33,6 +40,7 @@ pub(super) fn read(top: &Section<'_>) -> Storage {
     section.key("experimental").boolean();
     match kind {
         "io.l5d.etcd" => Storage::Etcd(etcd::read(&section)),
+        "io.l5d.consul" => Storage::Consul(consul::read(&section)),
         "io.l5d.fs" => Storage::Files(files::read(&section)),
         _ => Storage::InMemory(namespaces(&section)),
     }
