@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`app`] | the applications `hello` and `world` |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
+//! | [`consul`] | a real Consul agent, killed and started again at will |
 //! | [`etcd`] | a real etcd alone, killed and started again at will |
 //! | [`follower`] | a node's side of `Follow`, for counting |
 //! | [`browser`] | Chromium without a window, driven through a pipe |
@@ -27,6 +28,7 @@ pub mod app;
 pub mod browser;
 pub mod client;
 pub mod cluster;
+pub mod consul;
 pub mod control;
 pub mod double;
 pub mod etcd;

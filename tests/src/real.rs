@@ -74,27 +74,28 @@ impl Binaries {
 
     /// The programs, or `None` after one line that says what is missing. An error if they are required.
     pub fn find() -> anyhow::Result<Option<Self>> {
-        let folder = Self::folder();
-        let found = Self {
-            etcd: folder.join(ETCD),
-            api_server: folder.join(API_SERVER),
-        };
-        let missing = [&found.etcd, &found.api_server]
-            .into_iter()
-            .find(|program| !program.is_file());
-        let Some(missing) = missing else {
-            return Ok(Some(found));
-        };
-        let message = format!(
-            "{} is missing; `cargo xtask test` builds it",
-            missing.display()
-        );
-        if is_required() {
-            bail!(message);
-        }
-        eprintln!("skipped: {message}");
-        Ok(None)
+        let (etcd, api_server) = (find_program(ETCD)?, find_program(API_SERVER)?);
+        Ok(etcd
+            .zip(api_server)
+            .map(|(etcd, api_server)| Self { etcd, api_server }))
     }
+}
+
+/// A program, or `None` after one line that says that it is missing. An error if it is required.
+pub(crate) fn find_program(name: &str) -> anyhow::Result<Option<PathBuf>> {
+    let program = Binaries::folder().join(name);
+    if program.is_file() {
+        return Ok(Some(program));
+    }
+    let message = format!(
+        "{} is missing; `cargo xtask test` builds it",
+        program.display()
+    );
+    if is_required() {
+        bail!(message);
+    }
+    eprintln!("skipped: {message}");
+    Ok(None)
 }
 
 // === impl RealCluster ===

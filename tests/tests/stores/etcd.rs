@@ -1,7 +1,6 @@
 //! `io.l5d.etcd` on a real etcd.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use l5d_tests::etcd::RealEtcd;
@@ -11,6 +10,8 @@ use namerd::config::EtcdStorage;
 use namerd::etcd::EtcdStore;
 use namerd::store::NamespaceState;
 use tokio::time::timeout;
+
+use crate::kills::{self, System};
 
 const PREFIX: &str = "/namerd/dtabs";
 
@@ -61,55 +62,28 @@ async fn the_store_in_etcd_does_what_every_store_must() -> Result<()> {
     store_suite::run(&Place(&etcd)).await
 }
 
-/// While etcd is killed and started again and again, nobody sees a known dtab go, what was acknowledged is there
-/// afterwards, and followers are up to date without being opened again.
+struct Mortal(RealEtcd);
+
+impl System for Mortal {
+    fn open(&self) -> Result<Opened> {
+        open(&self.0)
+    }
+
+    async fn kill(&mut self) -> Result<()> {
+        self.0.kill().await
+    }
+
+    async fn start_again(&mut self) -> Result<()> {
+        self.0.start_again().await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_etcd_loses_no_acknowledged_write_and_empties_nothing() -> Result<()> {
     let Some(binaries) = Binaries::find()? else {
         return Ok(());
     };
-    let mut etcd = RealEtcd::start(&binaries).await?;
-    let (writer, follower) = (open(&etcd)?, open(&etcd)?);
-    writer.store.create("live", dtab(0)).await?;
-    follower.wait_dtab("live", &dtab(0)).await?;
-    let gone = Arc::new(AtomicUsize::new(0));
-    let counts = Arc::clone(&gone);
-    let cell = follower.store.observe("live");
-    let guard = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
-        let lost = |state: &NamespaceState| !matches!(state, NamespaceState::Present(_));
-        cell.wait_for(lost).await;
-        counts.fetch_add(1, Ordering::Relaxed);
-    }));
-    let mut n = 0;
-    for round in 0..3 {
-        let mut acknowledged = None;
-        for _ in 0..10 {
-            n += 1;
-            acknowledged = Some((n, writer.store.put("live", dtab(n)).await?));
-        }
-        etcd.kill().await?;
-        let refused = writer.store.put("live", dtab(1_000 + round)).await;
-        ensure!(refused.is_err(), "acknowledged by nobody");
-        let status = follower.store.status();
-        let told = status.wait_for(|status| !status.connected && status.failure.is_some());
-        timeout(NEWS, told).await.context("the loss is not told")?;
-        etcd.start_again().await?;
-        let (last, token) = acknowledged.context("ten were written")?;
-        for opened in [&writer, &follower] {
-            ensure!(opened.wait_dtab("live", &dtab(last)).await? == token);
-            let status = opened.store.status();
-            let back = status.wait_for(|status| status.connected && status.failure.is_none());
-            timeout(NEWS, back)
-                .await
-                .context("the return is not told")?;
-        }
-    }
-    n += 1;
-    writer.store.put("live", dtab(n)).await?;
-    follower.wait_dtab("live", &dtab(n)).await?;
-    ensure!(gone.load(Ordering::Relaxed) == 0, "a known dtab went");
-    drop(guard);
-    Ok(())
+    kills::lose_and_empty_nothing(Mortal(RealEtcd::start(&binaries).await?)).await
 }
 
 /// Changes and a delete that were compacted while a follower was cut off reach it nevertheless, in one step.

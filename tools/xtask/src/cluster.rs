@@ -1,4 +1,4 @@
-//! The real parts that tests run against: kube-apiserver, etcd and grpcurl, built once from their Go modules (pinned in
+//! The real parts that tests run against: kube-apiserver, etcd, Consul and grpcurl, built once from their Go modules (pinned in
 //! `tools/cluster`) and kept by version in the user's cache folder, outside of the checkout.
 
 use std::path::{Path, PathBuf};
@@ -41,6 +41,13 @@ const PARTS: &[Part] = &[
         version: "v3.6.16",
         folder: "tools/cluster/etcd",
         package: "go.etcd.io/etcd/server/v3",
+        stamps: &[],
+    },
+    Part {
+        name: "consul",
+        version: "v1.20.5",
+        folder: "tools/cluster/consul",
+        package: "github.com/hashicorp/consul",
         stamps: &[],
     },
     Part {

@@ -1,0 +1,215 @@
+//! `io.l5d.consul` on a real Consul.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use l5d_tests::client::ApiClient;
+use l5d_tests::consul::RealConsul;
+use l5d_tests::store_suite::{self, Backing, NEWS, Opened};
+use namerd::app::{NoLevels, Running, run};
+use namerd::config::{Config, Storage};
+use namerd::consul::ConsulStore;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::kills::{self, System};
+
+fn open(consul: &RealConsul) -> Result<Opened> {
+    let addr = consul.addr();
+    let text = format!(
+        "storage: {{kind: io.l5d.consul, host: {}, port: {}}}\ninterfaces: [{{kind: io.l5d.mesh}}]",
+        addr.ip(),
+        addr.port(),
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
+    let Storage::Consul(storage) = config.storage else {
+        unreachable!("as written above")
+    };
+    let store = ConsulStore::new(&storage)?;
+    let run = Arc::clone(&store).run();
+    Ok(Opened::new(store, Some(run)))
+}
+
+impl Backing for Place<'_> {
+    const SHARED: bool = true;
+    const HISTORY: bool = false;
+    const BAD_NAME: Option<&'static str> = Some("a.b");
+
+    async fn open(&self) -> Result<Opened> {
+        open(self.0)
+    }
+
+    async fn spoil(&self, namespace: &str, text: &str) -> Result<bool> {
+        self.0
+            .put(&format!("namerd/dtabs/{namespace}"), text)
+            .await?;
+        Ok(true)
+    }
+}
+
+struct Place<'a>(&'a RealConsul);
+
+impl System for Mortal {
+    fn open(&self) -> Result<Opened> {
+        open(&self.0)
+    }
+
+    async fn kill(&mut self) -> Result<()> {
+        self.0.kill().await
+    }
+
+    async fn start_again(&mut self) -> Result<()> {
+        self.0.start_again().await
+    }
+}
+
+struct Mortal(RealConsul);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_in_consul_does_what_every_store_must() -> Result<()> {
+    let Some(consul) = RealConsul::start().await? else {
+        return Ok(());
+    };
+    // Keys of others, and such that cannot be names, are nobody's namespaces.
+    for key in [
+        "namerd/dtabs/",
+        "namerd/dtabs/a/b",
+        "namerd/dtabs/a.b",
+        "namerd/dtabsx",
+        "x",
+    ] {
+        consul.put(key, "/svc=>/x").await?;
+    }
+    store_suite::run(&Place(&consul)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_consul_loses_no_acknowledged_write_and_empties_nothing() -> Result<()> {
+    match RealConsul::start().await? {
+        Some(consul) => kills::lose_and_empty_nothing(Mortal(consul)).await,
+        None => Ok(()),
+    }
+}
+
+/// A namerd whose services and dtabs are in Consul; its names over HTTP.
+async fn namerd(consul: &RealConsul) -> Result<(Running, ApiClient)> {
+    let (host, port) = (consul.addr().ip(), consul.addr().port());
+    let at = format!("host: {host}, port: {port}");
+    let text = format!(
+        "
+admin: {{port: 0}}
+storage: {{kind: io.l5d.inMemory, namespaces: {{default: /web => /#/io.l5d.consul/dc1/web | /$/inet/127.0.0.1/1}}}}
+namers:
+- {{kind: io.l5d.consul, {at}}}
+- {{kind: io.l5d.consul, {at}, prefix: /tagged, includeTag: true, setHost: true}}
+- {{kind: io.l5d.consul, {at}, prefix: /healthy, useHealthCheck: true, consistencyMode: consistent}}
+- {{kind: io.l5d.consul, {at}, prefix: /weighted, preferServiceAddress: false, weights: [{{tag: big, weight: 3}}]}}
+interfaces: [{{kind: io.l5d.httpController, port: 0}}]
+"
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
+    let namerd = run(config, Vec::new(), Arc::new(NoLevels)).await?;
+    let client = ApiClient::plain(namerd.addresses.interfaces[0].1);
+    Ok((namerd, client))
+}
+
+async fn resolve(names: &ApiClient, path: &str) -> Result<Value> {
+    let path = path.replace('#', "%23");
+    names
+        .get(&format!("/api/1/resolve/default?path={path}"))
+        .await?
+        .ok()
+}
+
+fn ips(answer: &Value) -> Vec<&str> {
+    let addrs = answer["addrs"].as_array().into_iter().flatten();
+    addrs.filter_map(|addr| addr["ip"].as_str()).collect()
+}
+
+fn web(id: &str, address: &str, tags: &[&str]) -> Value {
+    json!({"ID": id, "Service": "web", "Address": address, "Port": 8080, "Tags": tags})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_of_consul_are_names() -> Result<()> {
+    let Some(mut consul) = RealConsul::start().await? else {
+        return Ok(());
+    };
+    let (one, two) = (("node-1", "10.0.0.1"), ("node-2", "10.0.0.2"));
+    let big = web("web-2", "10.1.0.2", &["v2", "big"]);
+    consul
+        .register(one, &web("web-1", "", &["v1"]), Some("passing"))
+        .await?;
+    consul.register(two, &big, Some("critical")).await?;
+    let (namerd, names) = namerd(&consul).await?;
+
+    let all = resolve(&names, "/#/io.l5d.consul/.local/web").await?;
+    ensure!(ips(&all) == ["10.0.0.1", "10.1.0.2"], "{all}");
+    let tagged = resolve(&names, "/#/tagged/.local/v2/WEB").await?;
+    ensure!(ips(&tagged) == ["10.1.0.2"], "{tagged}");
+    ensure!(
+        tagged["meta"]["authority"] == "v2.web.service.dc1.consul",
+        "{tagged}"
+    );
+    let healthy = resolve(&names, "/#/healthy/dc1/web").await?;
+    ensure!(ips(&healthy) == ["10.0.0.1"], "{healthy}");
+    let weighted = resolve(&names, "/#/weighted/dc1/web").await?;
+    ensure!(ips(&weighted) == ["10.0.0.1", "10.0.0.2"], "{weighted}");
+    ensure!(
+        weighted["addrs"][1]["meta"]["endpoint_addr_weight"] == 3.0,
+        "{weighted}"
+    );
+    for unknown in [
+        "/#/io.l5d.consul/dc1/none",
+        "/#/io.l5d.consul/dc9/web",
+        "/#/io.l5d.consul/dc1",
+    ] {
+        let answer = resolve(&names, unknown).await?;
+        ensure!(answer["type"] == "neg", "{unknown}: {answer}");
+    }
+
+    // Health, then existence change; a dtab falls back to its next alternative.
+    let mut healthy = watch(&names, "/#/healthy/dc1/web").await?;
+    consul.register(two, &big, Some("passing")).await?;
+    wait(&mut healthy, |now| ips(now) == ["10.0.0.1", "10.1.0.2"]).await?;
+    let mut name = watch(&names, "/web").await?;
+    wait(&mut name, |now| ips(now) == ["10.0.0.1", "10.1.0.2"]).await?;
+    consul.deregister("node-1", "web-1").await?;
+    wait(&mut name, |now| ips(now) == ["10.1.0.2"]).await?;
+
+    // Consul is lost: nothing changes. It comes back: changes come again.
+    consul.kill().await?;
+    ensure!(ips(&resolve(&names, "/web").await?) == ["10.1.0.2"]);
+    consul.start_again().await?;
+    consul.deregister("node-2", "web-2").await?;
+    wait(&mut name, |now| ips(now) == ["127.0.0.1"]).await?;
+    consul.register(one, &web("web-1", "", &[]), None).await?;
+    wait(&mut name, |now| ips(now) == ["10.0.0.1"]).await?;
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
+
+async fn watch(names: &ApiClient, path: &str) -> Result<l5d_tests::client::Lines> {
+    let path = path.replace('#', "%23");
+    names
+        .lines(
+            &format!("/api/1/resolve/default?path={path}&watch=true"),
+            &[],
+        )
+        .await
+}
+
+async fn wait(watch: &mut l5d_tests::client::Lines, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+    let seen = async {
+        loop {
+            let now = watch.next().await?.context("the watch ended")?;
+            // Nobody is ever told that nothing is there.
+            ensure!(!ips(&now).is_empty(), "{now}");
+            if wanted(&now) {
+                return Ok(());
+            }
+        }
+    };
+    timeout(NEWS, seen).await.context("it did not come")?
+}
