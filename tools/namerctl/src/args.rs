@@ -2,35 +2,26 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::dtab::DtabCommand;
-use crate::resolver::Question;
+use crate::dtab::DtabArgs;
+use crate::names::{DelegateArgs, Question, WatchArgs};
+use crate::nodes::NodesArgs;
+use crate::settings::{EarlyArgs, FormArgs, GlobalArgs};
+use crate::shell::{CompletionArgs, ManArgs};
 
 /// Command line for namerd
 #[derive(Parser, Debug)]
 #[command(
     name = "namerctl",
     version,
-    after_help = "Examples:\n  \
-        namerctl --base-url http://127.0.0.1:4180 dtab list\n  \
-        namerctl dtab get default > my.dtab\n  \
-        namerctl dtab update default my.dtab\n  \
-        namerctl resolve /svc/world\n  \
-        namerctl explain /svc/world --dtab '/host/world => /k8s/world-v2'\n  \
-        namerctl nodes"
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = EXAMPLES
 )]
 pub(crate) struct Args {
-    /// The HTTP controller, for `dtab` commands
-    #[arg(long, global = true, env = "NAMERCTL_BASE_URL", value_name = "URL")]
-    pub(crate) base_url: Option<String>,
-    /// The resolver API, for all other commands
-    #[arg(
-        long,
-        global = true,
-        env = "NAMERCTL_RESOLVER",
-        default_value = "127.0.0.1:4321",
-        value_name = "HOST:PORT"
-    )]
-    pub(crate) resolver: String,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(flatten)]
+    pub(crate) early: EarlyArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -39,22 +30,75 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Read and write the dtabs of namespaces
-    #[command(subcommand)]
-    Dtab(DtabCommand),
+    #[command(visible_alias = "dtabs")]
+    Dtab(DtabArgs),
     /// What a path is now: its tree and addresses
+    #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(Question),
-    /// Every step from a path to its addresses, with the rules that applied
+    /// Every step from a path to its addresses, with the rules that applied and why others did not
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Question),
-    /// What a path is, again after each change, until interrupted
-    Watch(Question),
+    /// What changes about a path, as it changes, until interrupted
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
+    /// The steps of a path over HTTP, which an old namerd has as well
+    Delegate(DelegateArgs),
+    /// The node proxies that follow, on every replica that is named
+    #[command(visible_alias = "node", after_help = NODES_EXAMPLES)]
+    Nodes(NodesArgs),
     /// Look after a cluster: API server, rights, dtabs, gateways, clocks, certificates, namerd, nodes
     Check(crate::check::CheckArgs),
     /// Turn Linkerd 1.x configurations, or the manifests around them, into ours
     Migrate(crate::migrate::MigrateArgs),
-    /// The node proxies that follow this namerd
-    Nodes {
-        /// Only this node
-        #[arg(default_value = "")]
-        node: String,
-    },
+    /// Prints a script that completes commands and namespaces in a shell
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Writes manual pages
+    Man(ManArgs),
 }
+
+impl Command {
+    /// Flags of those that ask namerd.
+    pub(crate) fn form(&self) -> Option<&FormArgs> {
+        match self {
+            Command::Dtab(args) => Some(&args.form),
+            Command::Resolve(question) | Command::Explain(question) => Some(&question.form),
+            Command::Watch(args) => Some(&args.question.form),
+            Command::Delegate(args) => Some(&args.form),
+            Command::Nodes(args) => Some(&args.form),
+            Command::Check(_) | Command::Migrate(_) | Command::Completion(_) | Command::Man(_) => {
+                None
+            }
+        }
+    }
+}
+
+const EXAMPLES: &str = "Examples:
+  namerctl --base-url http://127.0.0.1:4180 dtab list
+  namerctl dtab get default > my.dtab
+  namerctl dtab apply default my.dtab --dry-run
+  namerctl explain /svc/world --dtab '/host/world => /k8s/world-v2'
+  namerctl nodes --resolver namerd-0:4321,namerd-1:4321
+
+namerctl reads .namerctl.{json,toml,yaml,yml,properties,hcl} here or in the nearest folder above, with keys such as
+base-url and resolver. Exit codes: 0, 1 for a difference found by `dtab diff`, 255 for any failure.";
+const RESOLVE_EXAMPLES: &str = "Examples:
+  namerctl resolve /svc/world
+  namerctl resolve /svc/world -n internal -o wide
+  namerctl resolve /svc/world -o name | head -1
+  namerctl resolve /svc/world --node node-3 -t io.l5d.k8s.localnode";
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  namerctl explain /svc/world
+  namerctl explain /svc/world --dtab '/host/world => /host/world-v2'
+  namerctl explain /svc/world -t io.l5d.k8s.daemonset:namespace=linkerd,service=l5d,port=incoming";
+const WATCH_EXAMPLES: &str = "Examples:
+  namerctl watch /svc/world
+  namerctl watch /svc/world -o json --count 2";
+const NODES_EXAMPLES: &str = "Examples:
+  namerctl nodes
+  namerctl nodes node-3 -o wide
+  namerctl nodes --resolver namerd-0:4321 --resolver namerd-1:4321";
+const COMPLETION_EXAMPLES: &str = "Examples:
+  source <(namerctl completion bash)
+  namerctl completion zsh > ~/.zfunc/_namerctl
+  namerctl completion fish --static > ~/.config/fish/completions/namerctl.fish";

@@ -2,7 +2,7 @@
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, header};
-use l5d_naming::{Dentry, Dtab, NameTree, Prefix};
+use l5d_naming::{Dentry, Dtab, NameTree, Path, Prefix};
 use serde_json::Value;
 
 use crate::web::{JSON, json_text, media_type};
@@ -59,23 +59,20 @@ impl Form {
         }
     }
 
-    /// The dtab in this form, without a newline.
+    /// The dtab in this form, without a newline. Weights are rounded to two decimals (control plane 2.3).
     pub(super) fn show(self, dtab: &Dtab) -> String {
-        if self != Form::Json {
-            return dtab.to_string();
+        match self {
+            Form::Json => json_entries(dtab, &|tree| tree.to_string()),
+            Form::Dtab | Form::Plain => dtab.to_string(),
         }
-        let entries: Vec<String> = dtab
-            .entries()
-            .iter()
-            .map(|entry| {
-                format!(
-                    r#"{{"prefix":{},"dst":{}}}"#,
-                    json_text(&entry.prefix.to_string()),
-                    json_text(&entry.dst.to_string()),
-                )
-            })
-            .collect();
-        format!("[{}]", entries.join(","))
+    }
+
+    /// The same with as many digits of each weight as read back the same number.
+    pub(super) fn show_exact(self, dtab: &Dtab) -> String {
+        match self {
+            Form::Json => json_entries(dtab, &NameTree::show_exact),
+            Form::Dtab | Form::Plain => dtab.show_exact(),
+        }
     }
 
     /// Reads a body. The error says what is wrong and where.
@@ -94,6 +91,18 @@ fn all(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
         .get_all(name)
         .into_iter()
         .filter_map(|value| value.to_str().ok())
+}
+
+fn json_entries(dtab: &Dtab, show: &dyn Fn(&NameTree<Path>) -> String) -> String {
+    let entry = |entry: &Dentry| {
+        format!(
+            r#"{{"prefix":{},"dst":{}}}"#,
+            json_text(&entry.prefix.to_string()),
+            json_text(&show(&entry.dst)),
+        )
+    };
+    let entries: Vec<String> = dtab.entries().iter().map(entry).collect();
+    format!("[{}]", entries.join(","))
 }
 
 fn read_json(text: &str) -> Result<Dtab, String> {

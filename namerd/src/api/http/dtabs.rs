@@ -88,7 +88,12 @@ impl Controller {
         let response = if has_it {
             web::empty(StatusCode::NOT_MODIFIED)
         } else {
-            web::document(form.content_type(), format!("{}\n", form.show(&dtab)))
+            // Canonical text rounds weights; who writes back what was read asks for all digits.
+            let shown = match Params::of_query(request.uri()).is_true("exact") {
+                true => form.show_exact(&dtab),
+                false => form.show(&dtab),
+            };
+            web::document(form.content_type(), format!("{shown}\n"))
         };
         Ok(with_etag(response, &token))
     }

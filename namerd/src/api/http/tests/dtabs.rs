@@ -280,3 +280,19 @@ async fn unknown_routes_and_methods_have_their_statuses() {
     assert!(counts.contains(&("delegate", 405, 2)), "{counts:?}");
     assert!(counts.contains(&("other", 404, 7)), "{counts:?}");
 }
+
+/// Canonical text rounds (control plane 2.3); who edits what is there gets every digit.
+#[tokio::test]
+async fn a_dtab_is_shown_with_all_digits_on_request() {
+    let world = World::start(&[("default", "/a => 0.001 * /b & 0.999 * /c")]);
+    let rounded = world.get("/api/1/dtabs/default").await.body;
+    assert_eq!(
+        rounded,
+        "[{\"prefix\":\"/a\",\"dst\":\"0.00*/b & 1.00*/c\"}]\n"
+    );
+    let exact = world.get("/api/1/dtabs/default?exact=true").await.body;
+    assert_eq!(
+        exact,
+        "[{\"prefix\":\"/a\",\"dst\":\"0.001*/b & 0.999*/c\"}]\n"
+    );
+}
