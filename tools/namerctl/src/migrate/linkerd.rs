@@ -129,18 +129,25 @@ fn answer(
         return Answer::Refused;
     }
     let subject = subject(settling.root, place);
-    let is_router = subject.len() > 2 && name(settling.root, &subject[..1]) == "routers";
-    if !is_router {
+    let top = name(settling.root, &subject[..1]);
+    let is_guard = ["tls", "security"].contains(&name(settling.root, &subject).as_str());
+    if top == "admin" && is_guard {
+        // Without it the server keeps to loopback, its default.
+        return Answer::Off(vec![subject[0]]);
+    }
+    if top != "routers" || subject.len() < 3 {
         return Answer::Off(subject);
     }
     let router = subject[1];
     if closed.contains(&router) {
         return Answer::Refused;
     }
-    let is_tls = (3..=subject.len()).any(|n| name(settling.root, &subject[..n]) == "tls");
+    let mut names = (3..=subject.len()).map(|n| name(settling.root, &subject[..n]));
     let part = name(settling.root, &subject[..3]);
     let is_strict = matches!(part.as_str(), "protocol" | "identifier" | "interpreter");
-    if is_strict || is_tls {
+    let is_global_client = part == "client" && subject.len() == 4;
+    let guards = names.any(|n| matches!(n.as_str(), "tls" | "requestAuthorizers"));
+    if is_strict || (guards && (part != "client" || is_global_client)) {
         closed.insert(router);
         close(settling, router, mistake);
         return Answer::Done;

@@ -6,6 +6,7 @@ mod examples;
 mod laws;
 mod lost;
 mod parts;
+mod sink;
 
 use std::path::PathBuf;
 
