@@ -88,6 +88,7 @@ async fn admin(admin: &Reached, outcomes: &mut Outcomes) -> Option<String> {
             return None;
         }
     }
+    problems(admin, outcomes).await;
     let info = admin.get("/admin/server_info").await.ok()?;
     let info: serde_json::Value = serde_json::from_str(&info.body).ok()?;
     let version = info["version"].as_str()?.to_owned();
@@ -104,6 +105,43 @@ async fn admin(admin: &Reached, outcomes: &mut Outcomes) -> Option<String> {
         );
     }
     Some(version)
+}
+
+/// What namerd itself finds wrong: stale watches, a store that does not answer, dtabs that cannot be read, names that fail.
+/// What other checks tell better is left to them. A namerd without that page is not asked.
+async fn problems(admin: &Reached, outcomes: &mut Outcomes) {
+    const CHECK: &str = "namerd-says";
+    let Ok(answer) = admin.get("/ui/overview.json").await else {
+        return;
+    };
+    let overview: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let Some(problems) = overview["problems"].as_array() else {
+        let hint = "only our own namerd tells what it finds wrong";
+        outcomes.skip(CHECK, &admin.peer.to_string(), "not asked", hint);
+        return;
+    };
+    let hint = format!("http://{}/ shows more", admin.peer);
+    let mut is_well = true;
+    for problem in problems {
+        let of = |key: &str| problem[key].as_str().unwrap_or_default();
+        let text = of("text");
+        if of("place") == "nodes" || text.starts_with("Not ready") {
+            continue;
+        }
+        is_well = false;
+        if of("level") == "bad" {
+            outcomes.fail(CHECK, of("place"), text, hint.clone());
+        } else {
+            outcomes.warn(CHECK, of("place"), text, hint.clone());
+        }
+    }
+    if is_well {
+        outcomes.ok(
+            CHECK,
+            &admin.peer.to_string(),
+            "nothing wrong with sources and names",
+        );
+    }
 }
 
 /// The HTTP controller: clock, and every dtab can be read.

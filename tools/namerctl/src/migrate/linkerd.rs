@@ -132,7 +132,12 @@ fn answer(
     let top = name(settling.root, &subject[..1]);
     let is_guard = ["tls", "security"].contains(&name(settling.root, &subject).as_str());
     if top == "admin" && is_guard {
-        // Without it the server keeps to loopback, its default.
+        let line = settling.root.slot_at(&subject[..1]).map_or(0, |s| s.line);
+        let message = "the admin server keeps to loopback, port 9990, its default: it could not be protected as before";
+        let help = "probes and scrapers from elsewhere do not reach it until then";
+        settling
+            .noter
+            .note(Fate::Changed, line, "admin", message, Some(help));
         return Answer::Off(vec![subject[0]]);
     }
     if top != "routers" || subject.len() < 3 {

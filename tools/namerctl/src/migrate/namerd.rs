@@ -215,6 +215,15 @@ fn answer(
         .is_some_and(|s| s.key.as_deref() == Some("tls"));
     match top.as_deref() {
         Some("storage") if subject.len() == 1 => {
+            if super::settle::fate(mistake) == Fate::Dropped {
+                let line = settling.root.slot_at(&subject).map_or(0, |s| s.line);
+                let message = "the dtabs in this store are not moved; the result begins with those of the files only";
+                let help = "choose a store, then for each namespace of the old namerd: namerctl --base-url OLD dtab get NS > NS.dtab, \
+                            namerctl --base-url NEW dtab create NS NS.dtab";
+                settling
+                    .noter
+                    .note(Fate::Decide, line, "storage", message, Some(help));
+            }
             let mut memory = Node::map().with("kind", Node::text("io.l5d.inMemory"));
             if !dtabs.is_empty() {
                 memory.set("namespaces", namespaces(dtabs));

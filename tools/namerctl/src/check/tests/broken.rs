@@ -12,7 +12,9 @@ use super::super::CheckArgs;
 use super::super::outcome::Status;
 use super::{args, outcomes, unwell};
 
-const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/namerd";
+const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/checked";
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dtabs.l5d.io";
 const SERVICE: &str = "/api/v1/namespaces/linkerd/services/l5d";
@@ -66,9 +68,8 @@ impl World {
             )
             .await?;
         world.put(Method::POST, CRDS, &definition()).await?;
-        world
-            .put(Method::PATCH, ROLE, &json!({"rules": rules(&[])}))
-            .await?;
+        world.put(Method::POST, ROLES, &role()).await?;
+        world.put(Method::POST, BINDINGS, &binding()).await?;
         Ok(world)
     }
 
@@ -81,7 +82,7 @@ impl World {
     async fn until(&self, broken: &str, wanted: &[(&str, &str, Status)]) {
         let args = CheckArgs {
             kubeconfig: Some(self.kubeconfig.clone()),
-            service_account: Some(("linkerd".to_owned(), "namerd".to_owned())),
+            service_account: Some(("linkerd".to_owned(), "checked".to_owned())),
             gateway: vec![GATEWAY.parse().expect("a gateway")],
             ..args()
         };
@@ -123,6 +124,23 @@ fn kubeconfig(cluster: &RealCluster, token: &str) -> anyhow::Result<PathBuf> {
     });
     std::fs::write(&file, text.to_string())?;
     Ok(file)
+}
+
+/// The role of a service account of this test's own, which nothing else gives rights to.
+fn role() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "checked"}, "rules": rules(&[]),
+    })
+}
+
+fn binding() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "checked"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "checked"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "linkerd", "name": "checked"}],
+    })
 }
 
 fn service(port: &str) -> Value {

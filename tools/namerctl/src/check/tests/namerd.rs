@@ -13,9 +13,13 @@ use super::super::outcome::Status;
 use super::{args, outcomes, unwell};
 
 async fn start(namers: &str) -> Running {
+    let memory = "{kind: io.l5d.inMemory, namespaces: {default: '/svc => /a', other: ''}}";
+    start_with(memory, namers).await
+}
+
+async fn start_with(storage: &str, namers: &str) -> Running {
     let text = format!(
-        "admin: {{port: 0}}\nstorage: {{kind: io.l5d.inMemory, namespaces: {{default: '/svc => /a', other: ''}}}}\n\
-         namers: {namers}\ninterfaces:\n- {{kind: io.l5d.httpController, port: 0}}\n- {{kind: io.l5d.mesh, port: 0}}\n"
+        "admin: {{port: 0}}\nstorage: {storage}\nnamers: {namers}\ninterfaces:\n- {{kind: io.l5d.httpController, port: 0}}\n- {{kind: io.l5d.mesh, port: 0}}\n"
     );
     let (config, _) = Config::read("namerd.yml", &text, &|_| None).expect("a configuration");
     let running = namerd::app::run(config, Vec::new(), Arc::new(NoLevels));
@@ -73,6 +77,7 @@ async fn a_namerd_without_nodes_is_well() {
     let checks: Vec<&str> = found.0.iter().map(|o| o.check).collect();
     let all = [
         "api-server",
+        "namerd-says",
         "namerd-admin",
         "version",
         "namerd-http",
@@ -306,4 +311,33 @@ async fn ports_with_tls_are_asked_and_their_certificates_judged() {
         "{}",
         found.table()
     );
+}
+
+/// A stored dtab that cannot be read is told by namerd, and the others are well.
+#[tokio::test]
+async fn what_namerd_itself_finds_wrong_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("good"), "/svc => /a").expect("written");
+    std::fs::write(folder.path().join("bad"), "/svc =").expect("written");
+    let namerd = start_with(
+        &format!("{{kind: io.l5d.fs, rootDir: {}}}", folder.path().display()),
+        "[]",
+    )
+    .await;
+    let args = of(&namerd);
+    // Its store looks at the files in rounds.
+    for _ in 0..200 {
+        let found = outcomes(&args).await;
+        let said = found
+            .0
+            .iter()
+            .find(|o| o.check == "namerd-says" && o.status == Status::Fail);
+        if let Some(said) = said {
+            assert_eq!(said.subject, "namespaces", "{}", found.table());
+            assert!(said.seen.contains("bad"), "{}", found.table());
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("namerd did not tell: {}", outcomes(&args).await.table());
 }

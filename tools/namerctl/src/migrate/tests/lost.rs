@@ -127,10 +127,17 @@ fn every_known_key_is_kept_or_reported_and_the_rest_loads() {
             .iter()
             .filter(|f| f.fate == Fate::Decide);
         let decide: Vec<&str> = decide.map(|f| f.message.as_str()).collect();
+        // ZooKeeper's dtabs are for people to move.
+        let is_fine = |m: &&str| m.contains("the dtabs in this store are not moved");
         assert!(
-            decide.is_empty(),
+            decide.iter().all(is_fine),
             "{name}: {decide:?}\n{}",
             made.outputs[0].text
+        );
+        assert_eq!(
+            decide.len(),
+            usize::from(name == "namerd.yml"),
+            "{decide:?}"
         );
     }
 }
