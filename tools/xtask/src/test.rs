@@ -101,14 +101,23 @@ fn has_cxx() -> bool {
         .any(|cxx| has(cxx, "--version"))
 }
 
+/// The folders of fuzzers and their targets.
+const FUZZED: [(&str, &str); 5] = [
+    ("proto/naming/fuzz", "path"),
+    ("proto/naming/fuzz", "prefix"),
+    ("proto/naming/fuzz", "tree"),
+    ("proto/naming/fuzz", "dtab"),
+    ("namerd/fuzz", "authority"),
+];
+
 /// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.
 pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
     if !has_cxx() {
         bail!("the fuzzer is built with a C++ compiler and none is here: install one, such as g++");
     }
     // Run from its own folder, whose configuration has the compiler flags that make a program fuzzable.
-    let folder = root().join("proto/naming/fuzz");
-    for target in ["path", "prefix", "tree", "dtab"] {
+    for (folder, target) in FUZZED {
+        let folder = root().join(folder);
         let corpus = folder.join("target/corpus").join(target);
         std::fs::create_dir_all(&corpus)
             .with_context(|| format!("cannot make the folder {}", corpus.display()))?;
@@ -124,7 +133,10 @@ pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
             .arg(&corpus)
             .arg(folder.join("seeds").join(target));
         run_quietly(&what, &mut fuzzer).with_context(|| {
-            format!("the input is in proto/naming/fuzz/target/{target}-crash-*")
+            format!(
+                "the input is in {}/target/{target}-crash-*",
+                folder.display()
+            )
         })?;
     }
     Ok(())
