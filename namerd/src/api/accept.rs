@@ -1,4 +1,4 @@
-//! Accepted connections: socket options, HTTP/2 with its limits, the end of a connection.
+//! Accepted connections: socket options, HTTP/2 with its limits or HTTP/1.1, the end of a connection.
 //!
 //! The way from the socket to the HTTP/2 library is in our hands: what must be read differently for old clients is put
 //! between the two here.
@@ -10,18 +10,17 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 use tower::ServiceExt;
 
 use super::authority::Tolerant;
-use super::mesh::Manners;
+use super::web::Answers;
 use crate::stream::MOVE_WITHIN;
 use crate::tls::ClientNames;
 
@@ -53,6 +52,8 @@ const SEND_BUFFER: usize = 16 << 10;
 const STREAMS: u32 = 4_096;
 const FRAME_BYTES: u32 = 16 << 10;
 const HEADER_BYTES: u32 = 16 << 10;
+/// The head of a request of HTTP/1.1, which browsers speak grpc-web over.
+const HEAD_BYTES: usize = 64 << 10;
 
 /// Tasks of the HTTP/2 library, counted so that shutdown can wait for them.
 #[derive(Clone)]
@@ -74,7 +75,7 @@ pub(super) async fn serve_connection<IO>(
     stream: IO,
     peer: Peer,
     age: Option<Duration>,
-    routes: Routes,
+    answers: Answers,
     tasks: TaskTracker,
     closing: CancellationToken,
     grace: Duration,
@@ -84,12 +85,17 @@ pub(super) async fn serve_connection<IO>(
     let (addr, abort, aged) = (peer.addr, peer.abort.clone(), peer.aged.clone());
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = Arc::clone(&asked);
-    let service = Manners(routes).map_request(move |mut request: Request<Incoming>| {
+    let service = answers.map_request(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         request
     });
-    let connection = http2::Builder::new(Tracked(tasks))
+    let mut http = auto::Builder::new(Tracked(tasks));
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_REQUEST)
+        .max_buf_size(HEAD_BYTES);
+    http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT)
@@ -98,11 +104,11 @@ pub(super) async fn serve_connection<IO>(
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(STREAMS)
         .max_frame_size(FRAME_BYTES)
-        .max_header_list_size(HEADER_BYTES)
-        .serve_connection(
-            TokioIo::new(Tolerant::new(stream)),
-            TowerToHyperService::new(service),
-        );
+        .max_header_list_size(HEADER_BYTES);
+    let connection = http.serve_connection(
+        TokioIo::new(Tolerant::new(stream)),
+        TowerToHyperService::new(service),
+    );
     let mut connection = std::pin::pin!(connection);
     let silent = async {
         tokio::time::sleep(FIRST_REQUEST).await;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod authority;
+mod destination;
 mod explain;
 mod follow;
 pub mod http;
@@ -13,5 +14,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod web;
 
-pub use serve::{Api, serve};
+pub use serve::{Api, Offer, serve, serve_as};

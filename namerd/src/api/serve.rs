@@ -15,9 +15,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::accept::{Peer, prepare, serve_connection};
-use super::mesh;
 use super::resolver::Resolver;
+use super::web::{Answers, answers};
+use super::{destination, mesh};
 use crate::auth::NodeGuard;
+use crate::config::{DestinationOptions, MeshOptions};
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
 use crate::tls::{Gate, Socket};
@@ -44,9 +46,29 @@ pub struct Api {
 /// After an accept that failed (no file descriptors), before the next one.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// What a port offers besides reflection and health.
+#[derive(Clone, Debug)]
+pub enum Offer {
+    /// The resolver API and the mesh API of the 1.x generation, by grpc-web too.
+    Mesh(MeshOptions),
+    /// The API that Linkerd 2 proxies resolve through.
+    Destination(DestinationOptions),
+}
+
+/// Serves the resolver API and the mesh API as [`serve_as`] does.
+pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> io::Result<()> {
+    let offer = Offer::Mesh(MeshOptions::default());
+    serve_as(listener, api, offer, stop).await
+}
+
 /// Serves until `stop` is cancelled and the grace time has ended, or nothing is open any more. When it returns, everything
 /// that it has spawned has ended. Fails only if reflection cannot be built.
-pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve_as(
+    listener: TcpListener,
+    api: Api,
+    offer: Offer,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let half = api.grace / 2;
     let doors = Doors {
         ready: Arc::clone(&api.ready),
@@ -56,7 +78,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
         aged: CancellationToken::new(),
     };
     let closed = doors.closed.clone();
-    let (reporter, routes) = routes(&api, &doors)?;
+    let (reporter, answers) = routes(&api, &doors, &offer)?;
     let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
     let health = report_health(&reporter, &api.ready);
     let room = Arc::new(Semaphore::new(api.connections));
@@ -77,7 +99,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
             if let Err(error) = prepare(&stream) {
                 tracing::debug!(%addr, %error, "socket options not set");
             }
-            let (routes, tasks) = (routes.clone(), tasks.clone());
+            let (answers, tasks) = (answers.clone(), tasks.clone());
             let (gate, closed) = (Arc::clone(&api.gate), closed.clone());
             let age = api.connection_age;
             connections.spawn(async move {
@@ -88,7 +110,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> 
                         abort: CancellationToken::new(),
                         aged: CancellationToken::new(),
                     };
-                    serve_connection(socket, peer, age, routes, tasks, closed, half).await;
+                    serve_connection(socket, peer, age, answers, tasks, closed, half).await;
                 }
                 drop(permit);
             });
@@ -129,22 +151,36 @@ async fn enter(
     }
 }
 
-fn routes(api: &Api, doors: &Doors) -> io::Result<(HealthReporter, Routes)> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
+fn routes(api: &Api, doors: &Doors, offer: &Offer) -> io::Result<(HealthReporter, Answers)> {
+    let reflection = || match offer {
+        Offer::Mesh(_) => tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(l5d_resolver::DESCRIPTORS)
             .register_encoded_file_descriptor_set(l5d_mesh::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET),
+        Offer::Destination(_) => tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(l5d_destination::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET),
     };
     // Older tools know only the first name of the reflection service.
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let routes = Routes::new(Resolver::new(api.clone(), doors.clone()))
+    let routes = Routes::default()
         .add_service(v1)
         .add_service(v1alpha)
         .add_service(health);
-    Ok((reporter, mesh::add(routes, api, doors).prepare()))
+    let answers = match offer {
+        Offer::Mesh(options) => {
+            let routes = routes.add_service(Resolver::new(api.clone(), doors.clone()));
+            let routes = mesh::add(routes, api, doors);
+            answers(routes.prepare(), &options.grpc_web_origins)
+        }
+        Offer::Destination(options) => {
+            let routes = destination::add(routes, api, doors, options);
+            answers(routes.prepare(), &[])
+        }
+    };
+    Ok((reporter, answers))
 }
 
 /// Keeps health at what readiness says. Never ends.

@@ -1,5 +1,7 @@
 //! The gRPC port over real sockets, with the generated client, as any tool would use it.
 
+mod web;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,9 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt;
 
-use super::{Api, serve};
+use super::{Api, Offer, serve_as};
 use crate::auth::NodeGuard;
+use crate::config::MeshOptions;
 use crate::config::SocketOptions;
 use crate::store::Cell;
 use crate::stream::Limits;
@@ -44,6 +47,11 @@ impl Port {
     }
 
     async fn with(world: World, grace: Duration) -> Self {
+        let offer = Offer::Mesh(MeshOptions::default());
+        Self::offering(world, grace, offer).await
+    }
+
+    pub(super) async fn offering(world: World, grace: Duration, offer: Offer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let ready = Cell::new(true);
@@ -57,7 +65,7 @@ impl Port {
             connection_age: None,
         };
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, api, stop.clone()));
+        let server = tokio::spawn(serve_as(listener, api, offer, stop.clone()));
         Self {
             world,
             addr,

@@ -1,5 +1,6 @@
 //! The servers: admin on a thread of its own, the interfaces on the main runtime.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::build::Core;
 use super::gates::Gates;
 use crate::admin::{Admin, ClusterState, LogLevels, NamerState, Pages, Watchers};
 use crate::api::http::{Controller, Waits};
-use crate::api::{self, Api};
+use crate::api::{self, Api, Offer};
 use crate::config::{Config, InterfaceKind, Server};
 use crate::web::{ListenError, listen, serve};
 
@@ -44,22 +45,23 @@ impl Interfaces {
             let addr = listener.local_addr().unwrap_or(server.addr);
             let stop = interfaces.stop.clone();
             let gate = Arc::clone(&core.gates.interfaces[i]);
-            match interface.kind {
-                InterfaceKind::Mesh => {
-                    let api = Api {
-                        hub: Arc::clone(&core.hub),
-                        ready: Arc::clone(&core.ready),
-                        grace,
-                        connections: CONNECTIONS,
-                        gate,
-                        nodes: Arc::clone(&core.guards[i].nodes),
-                        connection_age: interface.connection_age,
-                    };
-                    interfaces.servers.spawn(async move {
-                        if let Err(e) = api::serve(listener, api, stop).await {
-                            tracing::error!(error = %e, "io.l5d.mesh does not serve");
-                        }
-                    });
+            let api = Api {
+                hub: Arc::clone(&core.hub),
+                ready: Arc::clone(&core.ready),
+                grace,
+                connections: CONNECTIONS,
+                gate: Arc::clone(&gate),
+                nodes: Arc::clone(&core.guards[i].nodes),
+                connection_age: interface.connection_age,
+            };
+            match &interface.kind {
+                InterfaceKind::Mesh(options) => {
+                    let offer = Offer::Mesh(options.clone());
+                    interfaces.grpc(kind, api::serve_as(listener, api, offer, stop));
+                }
+                InterfaceKind::Destination(options) => {
+                    let offer = Offer::Destination(options.clone());
+                    interfaces.grpc(kind, api::serve_as(listener, api, offer, stop));
                 }
                 InterfaceKind::HttpController => {
                     let controller = Controller::new(
@@ -80,6 +82,18 @@ impl Interfaces {
             interfaces.addresses.push((kind, addr));
         }
         Ok(interfaces)
+    }
+
+    fn grpc(
+        &mut self,
+        kind: &'static str,
+        serving: impl Future<Output = io::Result<()>> + Send + 'static,
+    ) {
+        self.servers.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, kind, "does not serve");
+            }
+        });
     }
 
     /// Waits until one of them ends by itself, which none should.

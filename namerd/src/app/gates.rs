@@ -20,7 +20,8 @@ impl Gates {
         let interfaces = config.interfaces.iter().enumerate();
         let interfaces = interfaces.map(|(i, interface)| {
             let alpn = match interface.kind {
-                InterfaceKind::Mesh => Alpn::H2,
+                InterfaceKind::Mesh(_) => Alpn::H2OrHttp1,
+                InterfaceKind::Destination(_) => Alpn::H2,
                 InterfaceKind::HttpController => Alpn::Http1,
             };
             let who = format!("interfaces[{i}] ({})", interface.kind.name());

@@ -21,10 +21,23 @@ pub(super) fn config(config: &Config) -> Value {
         .map(|interface| {
             let mut map = kind(interface.kind.name());
             map.extend(server(&interface.server));
-            map.insert("auth".to_owned(), auth(interface));
-            if interface.kind == InterfaceKind::Mesh {
-                let age = interface.connection_age.unwrap_or_default().as_secs();
-                map.insert("maxConnectionAgeSecs".to_owned(), age.into());
+            if let Some(auth) = auth(interface) {
+                map.insert("auth".to_owned(), auth);
+            }
+            match &interface.kind {
+                InterfaceKind::Mesh(mesh) => {
+                    let age = interface.connection_age.unwrap_or_default().as_secs();
+                    map.insert("maxConnectionAgeSecs".to_owned(), age.into());
+                    if !mesh.grpc_web_origins.is_empty() {
+                        map.insert("grpcWebOrigins".to_owned(), json!(mesh.grpc_web_origins));
+                    }
+                }
+                InterfaceKind::Destination(destination) => {
+                    let prefix = destination.prefix.to_string();
+                    map.insert("prefix".to_owned(), prefix.into());
+                    map.insert("namespace".to_owned(), destination.namespace.clone().into());
+                }
+                InterfaceKind::HttpController => {}
             }
             Value::Object(map)
         })
@@ -84,16 +97,18 @@ fn server(server: &Server) -> Map<String, Value> {
 }
 
 /// What of it counts: without a proof that somebody wants, the rest has no effect.
-fn auth(interface: &Interface) -> Value {
+fn auth(interface: &Interface) -> Option<Value> {
     let (nodes, callers) = (&interface.nodes, &interface.callers);
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     let tokens = match interface.kind {
-        InterfaceKind::Mesh if nodes.proofs.is_empty() => return "none".into(),
+        // It has no such key: what it tells, the cluster's DNS tells too.
+        InterfaceKind::Destination(_) => return None,
+        InterfaceKind::Mesh(_) if nodes.proofs.is_empty() => return Some("none".into()),
         InterfaceKind::HttpController if callers.writes.len() + callers.reads.len() == 0 => {
-            return "none".into();
+            return Some("none".into());
         }
-        InterfaceKind::Mesh => {
+        InterfaceKind::Mesh(_) => {
             let names: Vec<_> = nodes.proofs.iter().map(|proof| proof.name()).collect();
             put("nodes", names.into());
             put("serviceAccounts", json!(nodes.service_accounts));
@@ -113,7 +128,7 @@ fn auth(interface: &Interface) -> Value {
     };
     put("api", tokens.api.to_string().into());
     put("audience", json!(tokens.audiences));
-    map.into()
+    Some(map.into())
 }
 
 /// Names of files, none of their contents.

@@ -9,6 +9,7 @@ mod check;
 mod client_tls;
 mod consul;
 mod effective;
+mod interfaces;
 mod kubernetes;
 mod namers;
 mod servers;
@@ -31,6 +32,7 @@ use regex::Regex;
 pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
 pub use client_tls::{ClientAuth, ClientTls};
 pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
+pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions};
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.
@@ -253,15 +255,6 @@ pub struct Interface {
     pub connection_age: Option<Duration>,
 }
 
-/// What an interface speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InterfaceKind {
-    /// `io.l5d.mesh`: gRPC, with the resolver API.
-    Mesh,
-    /// `io.l5d.httpController`.
-    HttpController,
-}
-
 /// Where environment variables come from.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -270,7 +263,7 @@ impl Config {
     pub fn read(name: &str, text: &str, env: Env<'_>) -> Result<(Self, Vec<Mistake>), Mistakes> {
         let reader = Reader::open(name, text, Scalars::Strict)?;
         let config = reader.top().map(|top| {
-            let (interfaces, conflicts) = servers::interfaces(&top, env);
+            let (interfaces, conflicts) = interfaces::interfaces(&top, env);
             let (admin, admin_claim) = servers::admin(&top);
             let config = Config {
                 storage: storage::read(&top),
@@ -312,16 +305,6 @@ impl NamerKind {
         match self {
             NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) => Some(k8s),
             NamerKind::Fs(_) | NamerKind::Consul(..) | NamerKind::Rewrite { .. } => None,
-        }
-    }
-}
-
-impl InterfaceKind {
-    /// The configuration's kind.
-    pub fn name(self) -> &'static str {
-        match self {
-            InterfaceKind::Mesh => "io.l5d.mesh",
-            InterfaceKind::HttpController => "io.l5d.httpController",
         }
     }
 }

@@ -1,87 +1,15 @@
-//! `admin` and `interfaces` (control plane 3.3, 3.5, 3.6).
+//! `admin`, and the keys that every server has (control plane 3.3, 3.6).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use l5d_config::{Field, Kinds, Section, Spot};
+use l5d_config::{Field, Section, Spot};
 use regex::Regex;
 
 use super::check::Claim;
-use super::{
-    Admin, CallerAuth, Env, Interface, InterfaceKind, NodeAuth, Security, Server, SocketOptions,
-    auth, tls,
-};
-
-const INTERFACES: Kinds = Kinds {
-    what: "interface",
-    known: &["io.l5d.mesh", "io.l5d.httpController"],
-    others: &[
-        ("io.l5d.thriftNameInterpreter", "is not supported yet"),
-        ("io.l5d.destination", "is not supported yet"),
-    ],
-};
-
-/// Half an hour: a replica that was added has its share of 5,000 nodes by then, and three nodes a second move.
-const CONNECTION_AGE: Duration = Duration::from_secs(1_800);
+use super::{Admin, Security, Server, SocketOptions, tls};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-pub(super) fn interfaces(top: &Section<'_>, env: Env<'_>) -> (Vec<Interface>, Vec<Claim>) {
-    let field = top.need("interfaces");
-    let spot = field.spot();
-    let sections = field.sections();
-    if sections.as_ref().is_some_and(Vec::is_empty) && top.reader().is_good() {
-        let message = "One or more interfaces must be specified";
-        top.reader().mistake(spot, message, None);
-    }
-    sections
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|section| interface(section, env))
-        .unzip()
-}
-
-fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim)> {
-    let kind = match section.kind(&INTERFACES)? {
-        "io.l5d.mesh" => InterfaceKind::Mesh,
-        _ => InterfaceKind::HttpController,
-    };
-    let port = match kind {
-        InterfaceKind::Mesh => {
-            for key in [
-                "h2AccessLog",
-                "h2AccessLogRollPolicy",
-                "h2AccessLogAppend",
-                "h2AccessLogRotateCount",
-            ] {
-                section.not_yet(key);
-            }
-            4321
-        }
-        InterfaceKind::HttpController => 4180,
-    };
-    let who = format!("{} ({})", section.name(), kind.name());
-    let (server, claim) = server(&section, who, port);
-    let mut interface = Interface {
-        kind,
-        server,
-        nodes: NodeAuth::default(),
-        callers: CallerAuth::default(),
-        connection_age: None,
-    };
-    match kind {
-        InterfaceKind::Mesh => {
-            let age = section.key("maxConnectionAgeSecs").secs();
-            let age = age.unwrap_or(CONNECTION_AGE);
-            interface.connection_age = Some(age).filter(|age| !age.is_zero());
-            interface.nodes = auth::nodes(&section, &interface.server, env);
-        }
-        InterfaceKind::HttpController => {
-            interface.callers = auth::callers(&section, &interface.server, env);
-        }
-    }
-    Some((interface, claim))
-}
 
 pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
     let section = top.key("admin").section();
@@ -113,7 +41,7 @@ pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
 }
 
 /// The keys that every server has.
-fn server(section: &Section<'_>, who: String, default_port: u16) -> (Server, Claim) {
+pub(super) fn server(section: &Section<'_>, who: String, default_port: u16) -> (Server, Claim) {
     let ip = section.key("ip").ip().unwrap_or(LOOPBACK);
     let field = section.key("port");
     let spot = if field.is_present() {

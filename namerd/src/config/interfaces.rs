@@ -1,0 +1,222 @@
+//! `interfaces` (control plane 3.5): what each kind speaks and its own keys.
+
+use std::time::Duration;
+
+use l5d_config::{Field, Kinds, Section};
+use l5d_naming::Path;
+
+use super::check::Claim;
+use super::servers::server;
+use super::{CallerAuth, Env, Interface, NodeAuth, auth};
+
+const INTERFACES: Kinds = Kinds {
+    what: "interface",
+    known: &["io.l5d.mesh", "io.l5d.httpController", "io.l5d.destination"],
+    others: &[("io.l5d.thriftNameInterpreter", "is not supported yet")],
+};
+
+/// Half an hour: a replica that was added has its share of 5,000 nodes by then, and three nodes a second move.
+const CONNECTION_AGE: Duration = Duration::from_secs(1_800);
+
+/// What an interface speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// `io.l5d.mesh`: gRPC, with the resolver API.
+    Mesh(MeshOptions),
+    /// `io.l5d.httpController`.
+    HttpController,
+    /// `io.l5d.destination`: the API that Linkerd 2 proxies resolve through.
+    Destination(DestinationOptions),
+}
+
+/// Keys of `io.l5d.mesh`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeshOptions {
+    /// `grpcWebOrigins`: origins, such as `https://tools.example.org`, whose pages may call this interface by grpc-web; `*`
+    /// stands for all. None by default: pages of other origins are kept out by the browser.
+    pub grpc_web_origins: Vec<String>,
+}
+
+/// Keys of `io.l5d.destination`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationOptions {
+    /// `prefix`: what stands before a destination's name.
+    pub prefix: Path,
+    /// `namespace`: the dtab namespace in which it is bound.
+    pub namespace: String,
+}
+
+impl InterfaceKind {
+    /// The configuration's kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            InterfaceKind::Mesh(_) => "io.l5d.mesh",
+            InterfaceKind::HttpController => "io.l5d.httpController",
+            InterfaceKind::Destination(_) => "io.l5d.destination",
+        }
+    }
+}
+
+pub(super) fn interfaces(top: &Section<'_>, env: Env<'_>) -> (Vec<Interface>, Vec<Claim>) {
+    let field = top.need("interfaces");
+    let spot = field.spot();
+    let sections = field.sections();
+    if sections.as_ref().is_some_and(Vec::is_empty) && top.reader().is_good() {
+        let message = "One or more interfaces must be specified";
+        top.reader().mistake(spot, message, None);
+    }
+    sections
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|section| interface(section, env))
+        .unzip()
+}
+
+fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim)> {
+    let (kind, port) = match section.kind(&INTERFACES)? {
+        "io.l5d.mesh" => (InterfaceKind::Mesh(mesh(&section)), 4321),
+        "io.l5d.destination" => (InterfaceKind::Destination(destination(&section)), 8086),
+        _ => (InterfaceKind::HttpController, 4180),
+    };
+    let who = format!("{} ({})", section.name(), kind.name());
+    let (server, claim) = server(&section, who, port);
+    let mut interface = Interface {
+        kind,
+        server,
+        nodes: NodeAuth::default(),
+        callers: CallerAuth::default(),
+        connection_age: None,
+    };
+    match interface.kind {
+        InterfaceKind::Mesh(_) => {
+            let age = section.key("maxConnectionAgeSecs").secs();
+            let age = age.unwrap_or(CONNECTION_AGE);
+            interface.connection_age = Some(age).filter(|age| !age.is_zero());
+            interface.nodes = auth::nodes(&section, &interface.server, env);
+        }
+        InterfaceKind::HttpController => {
+            interface.callers = auth::callers(&section, &interface.server, env);
+        }
+        InterfaceKind::Destination(_) => {}
+    }
+    Some((interface, claim))
+}
+
+fn mesh(section: &Section<'_>) -> MeshOptions {
+    for key in [
+        "h2AccessLog",
+        "h2AccessLogRollPolicy",
+        "h2AccessLogAppend",
+        "h2AccessLogRotateCount",
+    ] {
+        section.not_yet(key);
+    }
+    let origins = section.key("grpcWebOrigins").list().unwrap_or_default();
+    MeshOptions {
+        grpc_web_origins: origins
+            .into_iter()
+            .filter_map(|field| origin(section, field))
+            .collect(),
+    }
+}
+
+/// A scheme and a host as browsers write them, or `*`.
+fn origin(section: &Section<'_>, field: Field<'_>) -> Option<String> {
+    let (spot, name) = (field.spot(), field.name().to_owned());
+    let text = field.string()?;
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        let is_part = |b: u8| b.is_ascii_graphic() && !b.is_ascii_uppercase() && b != b'/';
+        !host.is_empty() && host.bytes().all(is_part)
+    };
+    if text == "*" || host.is_some_and(is_host) {
+        return Some(text);
+    }
+    let message = format!("{name} is not an origin: {text}");
+    let help = "write it as browsers do: a scheme and a host in small letters, without a path, such as https://tools.example.org, or *";
+    section
+        .reader()
+        .mistake(spot, message, Some(help.to_owned()));
+    None
+}
+
+fn destination(section: &Section<'_>) -> DestinationOptions {
+    let default = DestinationOptions::default();
+    DestinationOptions {
+        prefix: section.key("prefix").path().unwrap_or(default.prefix),
+        namespace: section
+            .key("namespace")
+            .string()
+            .unwrap_or(default.namespace),
+    }
+}
+
+impl Default for DestinationOptions {
+    fn default() -> Self {
+        let svc = l5d_naming::Elem::new(b"svc")
+            .into_iter()
+            .collect::<Vec<_>>();
+        Self {
+            prefix: Path::from_elems(svc),
+            namespace: "default".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn read(interface: &str) -> Result<Config, Vec<String>> {
+        let text = format!("storage: {{kind: io.l5d.inMemory}}\ninterfaces: [{{{interface}}}]\n");
+        let read = Config::read("namerd.yml", &text, &|_| None);
+        let texts = |all: &[l5d_config::Mistake]| all.iter().map(|m| m.message.clone()).collect();
+        read.map(|(config, _)| config)
+            .map_err(|mistakes| texts(mistakes.all()))
+    }
+
+    #[test]
+    fn destinations_are_bound_where_the_file_says() {
+        let config = read("kind: io.l5d.destination").expect("good");
+        let interface = &config.interfaces[0];
+        let options = DestinationOptions::default();
+        assert_eq!(options.prefix.to_string(), "/svc");
+        assert_eq!(interface.kind, InterfaceKind::Destination(options));
+        assert_eq!(interface.server.addr.to_string(), "127.0.0.1:8086");
+        let config = read("kind: io.l5d.destination, prefix: /a/b, namespace: linkerd2");
+        let config = config.expect("good");
+        let InterfaceKind::Destination(options) = &config.interfaces[0].kind else {
+            panic!("a destination");
+        };
+        assert_eq!(
+            (options.prefix.to_string(), &*options.namespace),
+            ("/a/b".to_owned(), "linkerd2")
+        );
+        let shown = config.effective();
+        assert_eq!(shown["interfaces"][0]["prefix"], "/a/b");
+        assert_eq!(shown["interfaces"][0]["namespace"], "linkerd2");
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        let good = "kind: io.l5d.mesh, grpcWebOrigins: ['https://tools.example:8443', 'http://[::1]', '*']";
+        let config = read(good).expect("good");
+        let InterfaceKind::Mesh(options) = &config.interfaces[0].kind else {
+            panic!("a mesh");
+        };
+        assert_eq!(options.grpc_web_origins.len(), 3);
+        assert_eq!(
+            config.effective()["interfaces"][0]["grpcWebOrigins"][2],
+            "*"
+        );
+        for bad in ["tools.example", "https://", "https://a/", "https://A"] {
+            let mistakes = read(&format!("kind: io.l5d.mesh, grpcWebOrigins: ['{bad}']"));
+            let mistakes = mistakes.expect_err(bad);
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].contains("is not an origin"), "{mistakes:?}");
+        }
+    }
+}
