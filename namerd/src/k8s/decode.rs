@@ -29,8 +29,9 @@ pub(super) struct Keep {
 
 /// What one object came out as.
 #[derive(Debug)]
-pub(super) struct Decoded {
-    pub(super) object: Object,
+pub(super) struct Decoded<T> {
+    pub(super) name: ObjectName,
+    pub(super) object: T,
     /// As text, to go on from.
     pub(super) rv: String,
     /// Why there is no content.
@@ -216,7 +217,7 @@ enum TargetPort {
 }
 
 /// Reads one object. `Err`: not even its name can be read.
-pub(super) fn object(kind: Kind, raw: &str, keep: &Keep) -> Result<Decoded, String> {
+pub(super) fn object(kind: Kind, raw: &str, keep: &Keep) -> Result<Decoded<Object>, String> {
     let read = match kind {
         Kind::Slices => parse::<WireSlice>(raw).map(|w| {
             let content = slice(&w, keep).into();
@@ -238,14 +239,14 @@ pub(super) fn object(kind: Kind, raw: &str, keep: &Keep) -> Result<Decoded, Stri
     if meta.name.is_empty() {
         return Err("metadata.name is missing".to_owned());
     }
+    let (lag, rv) = (lag(&meta), meta.resource_version.clone());
+    let meta = to_meta(kind, meta);
     Ok(Decoded {
-        lag: lag(&meta),
-        rv: meta.resource_version.clone(),
-        object: Object {
-            meta: to_meta(kind, meta),
-            content,
-        },
+        name: meta.name.clone(),
+        object: Object { meta, content },
+        rv,
         error,
+        lag,
     })
 }
 

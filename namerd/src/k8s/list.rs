@@ -10,8 +10,9 @@ use super::decode::{Bookmark, Decoded, Event, Page, ServerVersion};
 use super::failure::Failure;
 use super::lines::{Lines, read_all};
 use super::target::escape;
+use super::sink::Sink;
 use super::watch::ApiWatch;
-use crate::store::services::{Object, ObjectName};
+use crate::store::services::ObjectName;
 
 const PAGE_SIZE: u32 = 500;
 const PAGE_DEADLINE: Duration = Duration::from_secs(30);
@@ -23,16 +24,16 @@ const NO_STREAMS: Duration = Duration::from_secs(600);
 const OVERLOADED: u32 = 3;
 
 /// All there is of a kind at one version.
-pub(super) struct Snapshot {
-    pub(super) objects: Vec<Object>,
+pub(super) struct Snapshot<T> {
+    pub(super) objects: Vec<T>,
     pub(super) rv: String,
     /// The rest of the stream, if the list was streamed: live events.
     pub(super) live: Option<Lines>,
 }
 
-impl ApiWatch {
+impl<S: Sink> ApiWatch<S> {
     /// One complete list.
-    pub(super) async fn list(&mut self) -> Result<Snapshot, Failure> {
+    pub(super) async fn list(&mut self) -> Result<Snapshot<S::Object>, Failure> {
         if self.overloaded < OVERLOADED && self.may_stream().await {
             match self.streamed().await {
                 Err(Failure::Refused {
@@ -59,7 +60,7 @@ impl ApiWatch {
         Ok(page.metadata.resource_version)
     }
 
-    fn counted(&mut self, listed: Result<Snapshot, Failure>) -> Result<Snapshot, Failure> {
+    fn counted(&mut self, listed: Result<Snapshot<S::Object>, Failure>) -> Result<Snapshot<S::Object>, Failure> {
         match &listed {
             Ok(_) => self.overloaded = 0,
             Err(Failure::Refused {
@@ -95,7 +96,7 @@ impl ApiWatch {
         self.no_streams_until = Some(Instant::now() + NO_STREAMS);
     }
 
-    async fn streamed(&mut self) -> Result<Snapshot, Failure> {
+    async fn streamed(&mut self) -> Result<Snapshot<S::Object>, Failure> {
         let seconds = self.watch_seconds();
         let query = format!(
             "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
@@ -110,7 +111,7 @@ impl ApiWatch {
                 ));
             }
         };
-        let mut objects: HashMap<ObjectName, Object> = HashMap::default();
+        let mut objects: HashMap<ObjectName, S::Object> = HashMap::default();
         // From the last initial event on; bookmarks before the end marker do not count.
         let mut deadline = Instant::now() + LIST_DEADLINE;
         loop {
@@ -139,10 +140,10 @@ impl ApiWatch {
                 "ERROR" => return Err(Failure::of_event(raw)),
                 kind => {
                     deadline = Instant::now() + LIST_DEADLINE;
-                    if let Some(Decoded { object, .. }) = self.decode(raw) {
+                    if let Some(Decoded { name, object, .. }) = self.decode(raw) {
                         match kind {
-                            "DELETED" => objects.remove(&object.meta.name),
-                            _ => objects.insert(object.meta.name.clone(), object),
+                            "DELETED" => objects.remove(&name),
+                            _ => objects.insert(name, object),
                         };
                     }
                 }
@@ -152,7 +153,7 @@ impl ApiWatch {
 
     // --- in pages
 
-    async fn paged(&mut self) -> Result<Snapshot, Failure> {
+    async fn paged(&mut self) -> Result<Snapshot<S::Object>, Failure> {
         let mut objects = Vec::new();
         let mut next: Option<String> = None;
         loop {

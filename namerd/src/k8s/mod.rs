@@ -13,6 +13,7 @@ mod lines;
 mod list;
 mod pace;
 mod review;
+mod sink;
 mod target;
 mod transport;
 mod watch;
@@ -30,6 +31,8 @@ use tokio_util::task::TaskTracker;
 
 pub use review::Reviewer;
 
+use self::decode::Keep;
+use self::sink::ServicesSink;
 use self::transport::{ApiServer, Transport};
 use self::watch::ApiWatch;
 use crate::store::services::{Kind, Policy, Services};
@@ -108,6 +111,13 @@ impl K8sSource {
             policy: Policy::default(),
         }
     }
+
+    fn keep(&self) -> Keep {
+        Keep {
+            labels: self.label_keys.clone(),
+            hints: self.policy.zone_hints,
+        }
+    }
 }
 
 impl Kubernetes {
@@ -131,14 +141,22 @@ impl Kubernetes {
         connect: impl Fn() -> Result<Arc<dyn Transport>, K8sError>,
     ) -> Result<Self, K8sError> {
         let services = Services::of(source.policy.clone(), &source.namespaces);
-        let source = Arc::new(source);
         let mut watches = Vec::new();
         for (kind, namespace) in services.watches() {
+            let keep = source.keep();
+            let sink = ServicesSink::new(
+                kind,
+                namespace,
+                services.clone(),
+                keep,
+                source.policy.pod_cidrs,
+            );
             let random = fastrand::Rng::new();
-            let (transport, services) = (connect()?, services.clone());
-            let source = Arc::clone(&source);
             watches.push(ApiWatch::new(
-                kind, namespace, transport, services, source, random,
+                sink,
+                connect()?,
+                source.startup_jitter,
+                random,
             ));
         }
         for watch in watches {

@@ -1,19 +1,19 @@
-//! One kind's watch: list, follow, resume, relist (K8S-110).
+//! One collection's watch: list, follow, resume, relist (K8S-110).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::K8sSource;
-use super::decode::{self, Bookmark, Decoded, Event, Keep};
+use super::decode::{self, Bookmark, Decoded, Event};
 use super::failure::Failure;
 use super::lines::{Lines, read_all};
 use super::list::{Snapshot, parse};
 use super::pace::{Backoff, Bucket, StormGuard};
+use super::sink::Sink;
 use super::target::Target;
 use super::transport::Transport;
-use crate::store::services::{Kind, Services, WatchState, WatchStatus};
+use crate::store::services::{WatchState, WatchStatus};
 
 /// Failures in a row, without any item in between, after which a version is given up (K8S-131).
 const STUCK: u32 = 5;
@@ -27,15 +27,12 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// One line of log about bad objects in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The task of one kind.
-pub(super) struct ApiWatch {
-    kind: Kind,
-    namespace: Option<Arc<str>>,
+/// The task of one collection.
+pub(super) struct ApiWatch<S> {
+    sink: S,
     pub(super) target: Target,
     pub(super) transport: Arc<dyn Transport>,
-    services: Services,
-    source: Arc<K8sSource>,
-    keep: Keep,
+    startup_jitter: Duration,
     random: fastrand::Rng,
     backoff: Backoff,
     bucket: Bucket,
@@ -54,27 +51,19 @@ pub(super) struct ApiWatch {
     logged: Option<Instant>,
 }
 
-impl ApiWatch {
+impl<S: Sink> ApiWatch<S> {
     pub(super) fn new(
-        kind: Kind,
-        namespace: Option<Arc<str>>,
+        sink: S,
         transport: Arc<dyn Transport>,
-        services: Services,
-        source: Arc<K8sSource>,
+        startup_jitter: Duration,
         random: fastrand::Rng,
     ) -> Self {
         let now = Instant::now();
         Self {
-            kind,
-            target: Target::of(kind, namespace.as_deref(), source.policy.pod_cidrs),
-            namespace,
+            target: sink.target(),
+            sink,
             transport,
-            services,
-            keep: Keep {
-                labels: source.label_keys.clone(),
-                hints: source.policy.zone_hints,
-            },
-            source,
+            startup_jitter,
             random,
             backoff: Backoff::default(),
             bucket: Bucket::new(now),
@@ -90,9 +79,9 @@ impl ApiWatch {
         }
     }
 
-    /// Keeps the model like the server, for ever.
+    /// Keeps what is written into like the server, for ever.
     pub(super) async fn run(mut self) {
-        sleep(self.source.startup_jitter.mul_f64(self.random.f64())).await;
+        sleep(self.startup_jitter.mul_f64(self.random.f64())).await;
         loop {
             let (mut at, mut live) = self.relist().await;
             while !self.history_is_lost(&at).await {
@@ -141,15 +130,13 @@ impl ApiWatch {
         }
     }
 
-    fn publish(&mut self, list: Snapshot, rewound: bool) -> (String, Option<Lines>) {
+    fn publish(&mut self, list: Snapshot<S::Object>, rewound: bool) -> (String, Option<Lines>) {
         let order = decode::order(&list.rv);
         self.reached = match rewound {
             true => order,
             false => self.reached.max(order),
         };
-        let namespace = self.namespace.as_deref();
-        self.services
-            .replace_in(self.kind, namespace, list.objects, rewound);
+        self.sink.replace(list.objects, order, rewound);
         self.synced = true;
         self.refused_lists = None;
         self.item(&list.rv, true);
@@ -157,7 +144,7 @@ impl ApiWatch {
     }
 
     /// K8S-118: a list older than what is known is refused for a while. `Some(true)`: it stands all the same.
-    fn accept(&mut self, list: &Snapshot) -> Option<bool> {
+    fn accept(&mut self, list: &Snapshot<S::Object>) -> Option<bool> {
         let order = decode::order(&list.rv);
         if order == 0 || order >= self.reached {
             return Some(false);
@@ -168,7 +155,7 @@ impl ApiWatch {
         let (tries, reached) = (*tries, self.reached);
         if tries > REFUSED_LISTS || now.duration_since(*since) >= REFUSED_FOR {
             tracing::error!(
-                source = self.kind.source(),
+                source = self.sink.source(),
                 list = order,
                 known = reached,
                 "the API server's history has gone back, as after a restore: its list replaces what was known"
@@ -176,7 +163,7 @@ impl ApiWatch {
             return Some(true);
         }
         tracing::warn!(
-            source = self.kind.source(),
+            source = self.sink.source(),
             list = order,
             known = reached,
             "a list older than what is known is refused; asking again"
@@ -263,24 +250,24 @@ impl ApiWatch {
         Ok(())
     }
 
-    fn apply(&self, event: &str, decoded: Decoded) -> String {
+    fn apply(&self, event: &str, decoded: Decoded<S::Object>) -> String {
         let now = Instant::now();
         if let Some(lag) = decoded.lag {
             self.note(|s| s.lag = Some(lag));
         }
         match event {
-            "DELETED" => self.services.delete(&decoded.object.meta, now),
-            _ => self.services.apply(decoded.object, now),
+            "DELETED" => self.sink.delete(decoded.object, now),
+            _ => self.sink.apply(decoded.object, now),
         }
         decoded.rv
     }
 
     /// Reads one object; what is wrong with it is counted and told here.
-    pub(super) fn decode(&mut self, raw: &str) -> Option<Decoded> {
-        match decode::object(self.kind, raw, &self.keep) {
+    pub(super) fn decode(&mut self, raw: &str) -> Option<Decoded<S::Object>> {
+        match self.sink.decode(raw) {
             Ok(decoded) => {
                 if let Some(error) = &decoded.error {
-                    self.bad(&format!("{}: {error}", decoded.object.meta.name));
+                    self.bad(&format!("{}: {error}", decoded.name));
                 }
                 Some(decoded)
             }
@@ -306,11 +293,11 @@ impl ApiWatch {
                 status.rv = at.into();
             }
         });
+        self.sink.reached(decode::order(at));
     }
 
     fn note(&self, note: impl FnOnce(&mut WatchStatus)) {
-        self.services
-            .note(self.kind, self.namespace.as_deref(), note);
+        self.sink.note(note);
     }
 
     fn state(&self, state: WatchState) {
@@ -325,7 +312,7 @@ impl ApiWatch {
             .is_none_or(|at| now.duration_since(at) >= LOG_EVERY)
         {
             self.logged = Some(now);
-            let source = self.kind.source();
+            let source = self.sink.source();
             tracing::warn!(source, "skipped, its last good version stays: {what}");
         }
     }
@@ -342,11 +329,12 @@ impl ApiWatch {
                 state
             };
         });
+        self.sink.failed(failure);
         let wait = self
             .backoff
             .wait(now, &mut self.random, failure.retry_after());
         tracing::warn!(
-            source = self.kind.source(),
+            source = self.sink.source(),
             ?wait,
             "the watch failed: {failure}"
         );

@@ -191,14 +191,8 @@ impl Rig {
         let services = Services::new(source.policy.clone());
         let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
         let random = fastrand::Rng::with_seed(7);
-        let watch = ApiWatch::new(
-            kind,
-            None,
-            transport,
-            services.clone(),
-            Arc::new(source),
-            random,
-        );
+        let sink = ServicesSink::new(kind, None, services.clone(), source.keep(), false);
+        let watch = ApiWatch::new(sink, transport, source.startup_jitter, random);
         let task = tokio::spawn(watch.run());
         Self {
             services,
