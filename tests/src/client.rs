@@ -115,6 +115,22 @@ impl ApiClient {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
+        let media_type = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let body = body.map(|body| (media_type, Bytes::from(body.to_string())));
+        self.send_as(method, path, headers, body).await
+    }
+
+    /// The same with a body of any media type.
+    pub async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<(&str, Bytes)>,
+    ) -> anyhow::Result<Answer> {
         let what = format!("{method} {path}");
         let (response, _connection) = self.open(method, path, headers, body).await?;
         let (parts, body) = response.into_parts();
@@ -142,7 +158,7 @@ impl ApiClient {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&Value>,
+        body: Option<(&str, Bytes)>,
     ) -> anyhow::Result<(http::Response<Incoming>, AbortOnDropHandle<()>)> {
         let what = format!("{method} {path} at {}", self.addr);
         let request = self.request(&method, path, headers, body)?;
@@ -165,7 +181,7 @@ impl ApiClient {
         method: &Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&Value>,
+        body: Option<(&str, Bytes)>,
     ) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
@@ -178,13 +194,9 @@ impl ApiClient {
             request = request.header(*name, *value);
         }
         let bytes = match body {
-            Some(body) => {
-                let kind = match *method {
-                    Method::PATCH => "application/merge-patch+json",
-                    _ => "application/json",
-                };
-                request = request.header(header::CONTENT_TYPE, kind);
-                Bytes::from(body.to_string())
+            Some((media_type, body)) => {
+                request = request.header(header::CONTENT_TYPE, media_type);
+                body
             }
             None => Bytes::new(),
         };

@@ -116,6 +116,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// Has the API serve dtabs.
+    pub async fn define_dtabs(&self) -> anyhow::Result<()> {
+        match &self.backing {
+            Backing::Double(_) => Ok(()),
+            Backing::Real(real) => real.define_dtabs().await,
+        }
+    }
+
     /// Creates an object, or changes it to what is given (a merge patch: lists are replaced whole). Like a controller it
     /// asks again when a connection breaks, as those may that a server took just before it was restarted.
     pub async fn apply(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {

@@ -201,6 +201,11 @@ pub fn localnode() -> TransformerSpec {
     }
 }
 
+/// Where a cluster's API is, for the service account that namerd has.
+pub fn api_address(cluster: &Cluster) -> Result<Address> {
+    address(cluster, NAMERD)
+}
+
 fn address(cluster: &Cluster, user: &str) -> Result<Address> {
     Ok(match cluster.backing() {
         Backing::Double(double) => Address::Plain {

@@ -25,6 +25,8 @@ const API_SERVER: &str = "kube-apiserver-v1.36.3";
 const REQUIRED: &str = "L5D_REQUIRE_CLUSTER";
 /// Generous: it takes two to three seconds on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// The CustomResourceDefinition of dtabs.
+const DTABS: &str = include_str!("../../deploy/dtabs.l5d.io.yaml");
 /// Needless for names and slices, and some wait for controllers that do not run here.
 const ADMISSION_OFF: &str = "ServiceAccount,TaintNodesByCondition,Priority,RuntimeClass,DefaultStorageClass,\
 StorageObjectInUseProtection,PersistentVolumeClaimResize,DefaultIngressClass";
@@ -196,6 +198,28 @@ impl RealCluster {
         Ok(())
     }
 
+    /// Applies the CustomResourceDefinition of dtabs as it is shipped, and waits until it is served.
+    pub async fn define_dtabs(&self) -> anyhow::Result<()> {
+        let client = self.client(ADMIN)?;
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let body = Some(("application/yaml", DTABS.into()));
+        let answer = client.send_as(http::Method::POST, path, &[], body).await?;
+        if answer.status != http::StatusCode::CONFLICT {
+            answer.ok().context("the definition of dtabs")?;
+        }
+        let started = Instant::now();
+        loop {
+            let answer = client.get("/apis/l5d.io/v1alpha1/dtabs").await?;
+            if answer.status == http::StatusCode::OK {
+                return Ok(());
+            }
+            if started.elapsed() > START_LIMIT {
+                bail!("dtabs are not served: {}", answer.status);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     fn api_program(&self) -> Program {
         let file = |flag: &str, name: &str| {
             let path = self.dir.path().join(name);
@@ -231,6 +255,14 @@ impl RealCluster {
                 rule("discovery.k8s.io", "endpointslices"),
                 rule("", "services"),
                 rule("", "nodes"),
+                rule("", "configmaps"),
+                rule("networking.k8s.io", "ingresses"),
+                rule("networking.k8s.io", "ingressclasses"),
+                json!({
+                    "apiGroups": ["l5d.io"], "resources": ["dtabs"],
+                    "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+                }),
+                json!({"apiGroups": ["l5d.io"], "resources": ["dtabs/status"], "verbs": ["patch"]}),
             ],
         });
         let binding = json!({

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use l5d_tests::client::ApiClient;
 use l5d_tests::cluster::{Backing, Cluster, Workload};
+use l5d_tests::double::{Double, Kind};
 use l5d_tests::objects::{Pod, Port};
 use namerd::app::{NoLevels, Running, run};
 use namerd::config::Config;
 use serde_json::Value;
 
+fn double(cluster: &Cluster) -> &Double {
+    match cluster.backing() {
+        Backing::Double(double) => double,
+        Backing::Real(_) => unreachable!("built on the double"),
+    }
+}
+
 async fn start(cluster: &Cluster) -> Result<Running> {
-    let Backing::Double(double) = cluster.backing() else {
-        unreachable!("built on the double")
-    };
-    let api = double.addr();
+    let api = double(cluster).addr();
     let text = format!(
         "
 admin: {{port: 0}}
@@ -106,10 +111,50 @@ async fn a_namerd_answers_and_shows_what_the_cluster_says() -> Result<()> {
     for watch in watches {
         assert_eq!(watch["synced"], true, "{watch}");
     }
-    let Backing::Double(double) = cluster.backing() else {
-        unreachable!("built on the double")
-    };
-    assert_eq!(double.traffic().all_open_watches(), 3);
+    assert_eq!(double(&cluster).traffic().all_open_watches(), 3);
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
+
+/// K8S-80, K8S-152: with dtabs as custom resources there are four watches. A write over HTTP is an object, is served at once.
+#[tokio::test]
+async fn with_the_kubernetes_store_there_are_four_watches() -> Result<()> {
+    let cluster = Cluster::double()?;
+    cluster.namespace("linkerd").await?;
+    let api = double(&cluster).addr();
+    let at = format!("host: {}, port: {}, startupJitter: 0", api.ip(), api.port());
+    let text = format!(
+        "
+admin: {{port: 0}}
+storage: {{kind: io.l5d.k8s, {at}, namespace: linkerd}}
+namers:
+- {{kind: io.l5d.k8s, {at}}}
+interfaces:
+- {{kind: io.l5d.httpController, port: 0}}
+- {{kind: io.l5d.mesh, port: 0}}
+"
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
+    let namerd = run(config, Vec::new(), Arc::new(NoLevels)).await?;
+    let names = ApiClient::plain(namerd.addresses.interfaces[0].1);
+    let dtab = Some(("application/dtab", "/svc=>/$/inet/10.0.0.9/80".into()));
+    let created = names
+        .send_as(http::Method::POST, "/api/1/dtabs/web", &[], dtab)
+        .await?;
+    assert_eq!(created.status, 204, "{:?}", created.body);
+    let object = cluster
+        .get(&Kind::DTab.url(Some("linkerd"), Some("web")))
+        .await?
+        .ok()?;
+    assert_eq!(object["dentries"][0]["dst"], "/$/inet/10.0.0.9/80");
+    let answer = names.get("/api/1/resolve/web?path=/svc/x").await?.ok()?;
+    assert_eq!(answer["addrs"][0]["ip"], "10.0.0.9");
+    let ready = ApiClient::plain(namerd.addresses.admin);
+    while ready.get("/ready").await?.status != 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(double(&cluster).traffic().all_open_watches(), 4);
     namerd.shutdown();
     namerd.wait().await?;
     Ok(())

@@ -171,7 +171,7 @@ impl Core {
         let models = clusters.iter().map(|(_, services)| services.clone());
         let hub = Hub::new(
             binder.clone(),
-            Arc::new(Clusters::new(models)),
+            Arc::new(Clusters::new(models, &*store)),
             Limits::default(),
         );
         let core = Self {

@@ -12,6 +12,7 @@ use super::logging::{self, Format};
 use super::{Running, run};
 use crate::admin::LogLevel;
 use crate::config::Config;
+use crate::k8s::crd;
 use crate::tls;
 
 /// The control plane of the mesh: watches services once, binds names through dtabs, and tells node proxies where names lead.
@@ -25,6 +26,10 @@ struct Arguments {
     /// Check the configuration and exit with 0 or 1; opens no port (also -validate, --validate)
     #[arg(long, alias = "validate")]
     check: bool,
+
+    /// Print the CustomResourceDefinition of `storage: {kind: io.l5d.k8s}` and exit
+    #[arg(long)]
+    crd: bool,
 
     /// Write less or more into the log: off, error, warning, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -76,6 +81,10 @@ pub fn main() -> ExitCode {
         _ => a,
     });
     let arguments = Arguments::parse_from(arguments);
+    if arguments.crd {
+        print!("{}", crd::yaml());
+        return ExitCode::SUCCESS;
+    }
     let [file] = arguments.config.as_slice() else {
         eprintln!("usage: namerd path/to/config\n(`-` reads standard input; --help says more)");
         return ExitCode::from(64);

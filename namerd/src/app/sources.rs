@@ -1,23 +1,39 @@
-//! The watched Kubernetes clusters as the stream sees them.
+//! The watched Kubernetes clusters and the dtab store as the stream sees them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::store::services::{Kind, Services};
+use crate::store::{Cell, DtabStore, StoreStatus};
 use crate::stream::{Positions, Sources};
 
-/// All of them. The first has the plain source names; those of others are numbered, so that positions are not mixed up.
-pub(super) struct Clusters(Vec<Services>);
+/// All of them. The first cluster has the plain source names; those of others are numbered, so that positions are not
+/// mixed up.
+pub(super) struct Clusters {
+    services: Vec<Services>,
+    /// `store/` and its kind.
+    store: String,
+    status: Arc<Cell<StoreStatus>>,
+}
 
 impl Clusters {
-    pub(super) fn new(services: impl IntoIterator<Item = Services>) -> Self {
-        Self(services.into_iter().collect())
+    pub(super) fn new(services: impl IntoIterator<Item = Services>, store: &dyn DtabStore) -> Self {
+        Self {
+            services: services.into_iter().collect(),
+            store: format!("store/{}", store.kind()),
+            status: store.status(),
+        }
     }
 
-    fn each<T>(&self, see: impl Fn(&Services, Kind) -> Option<T>) -> Vec<(String, T)> {
+    fn each<T>(
+        &self,
+        see: impl Fn(&Services, Kind) -> Option<T>,
+        store: impl Fn(&StoreStatus) -> Option<T>,
+    ) -> Vec<(String, T)> {
         let mut all = Vec::new();
-        for (i, services) in self.0.iter().enumerate() {
+        for (i, services) in self.services.iter().enumerate() {
             for kind in Kind::ALL {
                 let name = match i {
                     0 => kind.source().to_owned(),
@@ -26,6 +42,7 @@ impl Clusters {
                 all.extend(see(services, kind).map(|seen| (name, seen)));
             }
         }
+        all.extend(store(&self.status.get().1).map(|seen| (self.store.clone(), seen)));
         all
     }
 }
@@ -34,7 +51,9 @@ impl Sources for Clusters {
     fn served(&self) -> Positions {
         let newest =
             |services: &Services, kind| Some(services.newest(kind).value()).filter(|rv| *rv > 0);
-        self.each(newest).into_iter().collect()
+        self.each(newest, |store| store.position)
+            .into_iter()
+            .collect()
     }
 
     fn seen(&self) -> Positions {
@@ -43,11 +62,19 @@ impl Sources for Clusters {
             let reached = services.status(kind).rv.parse().unwrap_or(0);
             Some(newest.max(reached)).filter(|rv| *rv > 0)
         };
-        self.each(seen).into_iter().collect()
+        self.each(seen, |store| store.seen.max(store.position))
+            .into_iter()
+            .collect()
     }
 
     fn ages(&self) -> Vec<(String, Duration)> {
         let now = Instant::now();
-        self.each(|services, kind| services.status(kind).age(now))
+        // A store that lives in this process has no age.
+        let store = |store: &StoreStatus| {
+            let lives_elsewhere = store.position.is_some() || store.failure.is_some();
+            let confirmed = store.confirmed.filter(|_| lives_elsewhere)?;
+            Some(now.saturating_duration_since(confirmed))
+        };
+        self.each(|services, kind| services.status(kind).age(now), store)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::build::{BuildError, Follower};
+use super::build::{BuildError, Follower, address};
 use crate::config::Storage;
 use crate::consul::ConsulStore;
 use crate::etcd::EtcdStore;
 use crate::files::FilesStore;
+use crate::k8s::{DtabSource, K8sDtabs};
 use crate::store::{DtabStore, InMemoryStore};
 
 /// The store, and what keeps it like the system behind it. Contacts nobody.
@@ -29,6 +30,20 @@ pub(super) fn build(
         Storage::Etcd(etcd) => {
             let store = EtcdStore::new(etcd).map_err(BuildError::StorageTls)?;
             followers.push(Box::pin(Arc::clone(&store).run()));
+            store
+        }
+        Storage::K8s(k8s) => {
+            let (store, follower) = K8sDtabs::new(DtabSource {
+                address: address(&k8s.api),
+                namespace: k8s.namespace.clone(),
+                startup_jitter: k8s.startup_jitter,
+                write_status: k8s.write_status,
+            })
+            .map_err(|source| BuildError::Kubernetes {
+                api: k8s.api.clone(),
+                source,
+            })?;
+            followers.push(Box::pin(follower));
             store
         }
     })

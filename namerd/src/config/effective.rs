@@ -206,6 +206,13 @@ fn storage(storage: &Storage) -> Value {
             map.extend(client_tls(etcd.tls.as_ref()));
             Value::Object(map)
         }
+        Storage::K8s(k8s) => json!({
+            "kind": "io.l5d.k8s",
+            "api": k8s.api.to_string(),
+            "namespace": k8s.namespace,
+            "status": k8s.write_status,
+            "startupJitter": millis(k8s.startup_jitter),
+        }),
     }
 }
 

@@ -41,10 +41,7 @@ pub(super) fn api_server(section: &Section<'_>, env: Env<'_>) -> ApiServer {
 fn watch(section: &Section<'_>) -> WatchOptions {
     let default = WatchOptions::default();
     let switch = |key, default| section.key(key).boolean().unwrap_or(default);
-    let millis = |key, default: Duration| {
-        let ms = section.key(key).integer(0..=600_000);
-        ms.map_or(default, |ms| Duration::from_millis(ms.unsigned_abs()))
-    };
+    let millis = |key, default| millis(section.key(key)).unwrap_or(default);
     WatchOptions {
         namespaces: namespaces(section.key("namespaces"), section.reader()),
         address_family: family(section.key("addressFamily"), section.reader()),
@@ -55,6 +52,12 @@ fn watch(section: &Section<'_>) -> WatchOptions {
         startup_jitter: millis("startupJitter", default.startup_jitter),
         sync_timeout: millis("syncTimeout", default.sync_timeout),
     }
+}
+
+/// A time in milliseconds, at most ten minutes.
+pub(super) fn millis(field: Field<'_>) -> Option<Duration> {
+    let ms = field.integer(0..=600_000)?;
+    Some(Duration::from_millis(ms.unsigned_abs()))
 }
 
 /// Only EndpointSlices are read, whatever is served besides (K8S-102).

@@ -130,6 +130,8 @@ pub enum Storage {
     Files(FilesStorage),
     /// `io.l5d.consul`.
     Consul(ConsulStorage),
+    /// `io.l5d.k8s`: custom resources of a Kubernetes API.
+    K8s(K8sStorage),
 }
 
 /// Dtabs in files.
@@ -150,6 +152,19 @@ pub struct EtcdStorage {
     pub path_prefix: String,
     /// TLS, if it is spoken.
     pub tls: Option<ClientTls>,
+}
+
+/// `storage` of kind `io.l5d.k8s`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct K8sStorage {
+    /// Which API server.
+    pub api: ApiServer,
+    /// The Kubernetes namespace of the objects.
+    pub namespace: String,
+    /// `status`: whether the status of objects is written, where the server permits it.
+    pub write_status: bool,
+    /// Longest random wait before the first list (K8S-116).
+    pub startup_jitter: Duration,
 }
 
 /// One namer.
@@ -266,7 +281,7 @@ impl Config {
             let (interfaces, conflicts) = interfaces::interfaces(&top, env);
             let (admin, admin_claim) = servers::admin(&top);
             let config = Config {
-                storage: storage::read(&top),
+                storage: storage::read(&top, env),
                 namers: namers::read(&top, env),
                 prometheus_paths: telemetry::read(&top),
                 own: Own {

@@ -257,10 +257,6 @@ storage:
 fn later_and_refused_kinds_are_named_never_ignored() {
     let cases = [
         (
-            "storage: {kind: io.l5d.k8s, host: localhost, port: 8001}\ninterfaces: [{kind: io.l5d.mesh}]",
-            "storage kind `io.l5d.k8s` is not supported yet",
-        ),
-        (
             "storage: {kind: io.l5d.zk, zkAddrs: []}\ninterfaces: [{kind: io.l5d.mesh}]",
             "storage kind `io.l5d.zk` is not supported and will not be",
         ),
@@ -426,7 +422,7 @@ fn the_published_namerd_configuration_is_answered_with_what_comes_later_only() {
         return;
     };
     let all = mistakes(&embedded(&manifest));
-    assert_eq!(all.len(), 2, "{all:#?}");
+    assert_eq!(all.len(), 1, "{all:#?}");
     assert!(
         all.iter().all(|m| m.ends_with("is not supported yet")),
         "{all:#?}"
@@ -615,4 +611,20 @@ fn refused_kinds_say_what_to_use_instead() {
         found.len() == 1 && found[0].contains("namerctl --base-url"),
         "{found:?}"
     );
+}
+
+#[test]
+fn control_plane_12_3_dtabs_as_custom_resources() {
+    let file = |storage: &str| format!("storage: {storage}\ninterfaces: [{{kind: io.l5d.mesh}}]\n");
+    let config = good(&file("{kind: io.l5d.k8s}"));
+    let Storage::K8s(k8s) = &config.storage else {
+        panic!("{:?}", config.storage);
+    };
+    assert_eq!(k8s.api, ApiServer::Plain("localhost".to_owned(), 8001));
+    assert_eq!((&*k8s.namespace, k8s.write_status), ("default", true));
+    let more = "{kind: io.l5d.k8s, experimental: true, host: api, port: 80, namespace: l5d, status: false}";
+    let shown = good(&file(more)).effective();
+    assert_eq!(shown["storage"]["api"], "http://api:80");
+    assert_eq!(shown["storage"]["namespace"], "l5d");
+    assert_eq!(shown["storage"]["status"], false);
 }

@@ -97,22 +97,25 @@ pub(super) struct Bookmark {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct WireMeta {
-    name: String,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: String,
+pub(super) struct WireMeta {
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) uid: Option<String>,
+    pub(super) resource_version: String,
+    pub(super) generation: Option<i64>,
     labels: Option<serde_json::Map<String, serde_json::Value>>,
-    annotations: Option<Annotations>,
+    pub(super) annotations: Option<Annotations>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Annotations {
+pub(super) struct Annotations {
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
     trigger_time: Option<String>,
     #[serde(rename = "k8s.io/initial-events-end")]
     initial_events_end: Option<String>,
+    #[serde(rename = "l5d.io/history")]
+    pub(super) dtab_history: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -250,7 +253,7 @@ pub(super) fn object(kind: Kind, raw: &str, keep: &Keep) -> Result<Decoded<Objec
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, String> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, String> {
     serde_json::from_str(raw).map_err(|e| e.to_string())
 }
 

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::decode::{Bookmark, Decoded, Event, Page, ServerVersion};
 use super::failure::Failure;
 use super::lines::{Lines, read_all};
-use super::target::escape;
 use super::sink::Sink;
+use super::target::escape;
 use super::watch::ApiWatch;
 use crate::store::services::ObjectName;
 
@@ -60,7 +60,10 @@ impl<S: Sink> ApiWatch<S> {
         Ok(page.metadata.resource_version)
     }
 
-    fn counted(&mut self, listed: Result<Snapshot<S::Object>, Failure>) -> Result<Snapshot<S::Object>, Failure> {
+    fn counted(
+        &mut self,
+        listed: Result<Snapshot<S::Object>, Failure>,
+    ) -> Result<Snapshot<S::Object>, Failure> {
         match &listed {
             Ok(_) => self.overloaded = 0,
             Err(Failure::Refused {

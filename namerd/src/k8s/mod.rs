@@ -8,6 +8,7 @@
 //! Must never: empty the model because the server is unwell, or touch Pods, Secrets or the old `/watch/` paths.
 
 mod decode;
+mod dtabs;
 mod failure;
 mod lines;
 mod list;
@@ -36,6 +37,8 @@ use self::sink::ServicesSink;
 use self::transport::{ApiServer, Transport};
 use self::watch::ApiWatch;
 use crate::store::services::{Kind, Policy, Services};
+
+pub use self::dtabs::{DtabSource, K8sDtabs, crd};
 
 /// Where the API server is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 
 use crate::store::services::Kind;
 
+pub(super) const JSON: &str = "application/json";
+
 /// A collection of the API, and how it is asked for.
 #[derive(Debug)]
 pub(super) struct Target {
     path: String,
-    selector: Option<&'static str>,
+    selector: Option<String>,
     pub(super) accept_list: &'static str,
     pub(super) accept_watch: &'static str,
 }
@@ -16,7 +18,6 @@ pub(super) struct Target {
 impl Target {
     /// `whole_nodes`: Nodes with all they say instead of their metadata (K8S-82).
     pub(super) fn of(kind: Kind, namespace: Option<&str>, whole_nodes: bool) -> Self {
-        const JSON: &str = "application/json";
         let (group, resource) = match kind {
             Kind::Slices => ("/apis/discovery.k8s.io/v1", "endpointslices"),
             Kind::Services => ("/api/v1", "services"),
@@ -36,17 +37,36 @@ impl Target {
         Self {
             path,
             // Also those of headless services (K8S-105). The label's slash is escaped.
-            selector: (kind == Kind::Slices).then_some("kubernetes.io%2Fservice-name"),
+            selector: (kind == Kind::Slices)
+                .then(|| "labelSelector=kubernetes.io%2Fservice-name".to_owned()),
             accept_list,
             accept_watch,
+        }
+    }
+
+    /// All objects of a resource in one Kubernetes namespace; `group` is the path of its group and version.
+    pub(super) fn custom(group: &str, namespace: &str, resource: &str) -> Self {
+        Self {
+            path: format!("{group}/namespaces/{}/{resource}", escape(namespace)),
+            selector: None,
+            accept_list: JSON,
+            accept_watch: JSON,
+        }
+    }
+
+    /// The path of one object, or with no name that of the collection.
+    pub(super) fn object(&self, name: Option<&str>) -> String {
+        match name {
+            Some(name) => format!("{}/{}", self.path, escape(name)),
+            None => self.path.clone(),
         }
     }
 
     /// The path of the collection with this query.
     pub(super) fn path(&self, query: &str) -> String {
         let path = &self.path;
-        match self.selector {
-            Some(selector) => format!("{path}?labelSelector={selector}&{query}"),
+        match &self.selector {
+            Some(selector) => format!("{path}?{selector}&{query}"),
             None => format!("{path}?{query}"),
         }
     }

@@ -1,4 +1,4 @@
-//! One HTTP GET to the API server and its streamed answer.
+//! One HTTP request to the API server and its streamed answer.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
-use http::{Request, header};
+use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -18,6 +18,7 @@ use kube::{Client, Config};
 use parking_lot::Mutex;
 use tower::{BoxError, ServiceBuilder};
 
+use super::target::JSON;
 use super::{Address, K8sError};
 
 /// How long a connection may take to be made; TLS on it counts to the request, which has a deadline of its own.
@@ -41,11 +42,22 @@ pub(super) struct Reply {
     pub(super) body: Chunks,
 }
 
+/// A request that changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) media_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
 /// Where requests go. A trait so that watches can be tested against scripts.
 #[async_trait]
 pub(super) trait Transport: Send + Sync {
     /// Sends a GET for a path and query. `Err`: the server could not be reached.
     async fn get(&self, path: &str, accept: &str) -> Result<Reply, String>;
+    /// Sends what changes something; the body is JSON, of this media type. `Err`: no answer came, so nobody knows.
+    async fn write(&self, write: Write) -> Result<Reply, String>;
     /// The next request uses a new connection, and the token and CA as they are in their files then.
     fn reconnect(&self);
 }
@@ -129,12 +141,29 @@ impl ApiServer {
 #[async_trait]
 impl Transport for ApiServer {
     async fn get(&self, path: &str, accept: &str) -> Result<Reply, String> {
+        let request = Request::get(path).header(header::ACCEPT, accept);
+        self.send(request, Body::empty()).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Reply, String> {
+        let request = Request::builder()
+            .method(write.method)
+            .uri(write.path)
+            .header(header::ACCEPT, JSON)
+            .header(header::CONTENT_TYPE, write.media_type);
+        self.send(request, Body::from(write.body)).await
+    }
+
+    fn reconnect(&self) {
+        *self.client.lock() = None;
+    }
+}
+
+impl ApiServer {
+    async fn send(&self, request: http::request::Builder, body: Body) -> Result<Reply, String> {
         let client = self.client().map_err(|e| e.to_string())?;
-        let request = Request::get(path)
-            .header(header::ACCEPT, accept)
-            .header(header::USER_AGENT, AGENT)
-            .body(Body::empty())
-            .map_err(|e| e.to_string())?;
+        let request = request.header(header::USER_AGENT, AGENT).body(body);
+        let request = request.map_err(|e| e.to_string())?;
         let response = client.send(request).await.map_err(|e| chain(&e))?;
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let seconds = retry_after.and_then(|v| v.to_str().ok()?.trim().parse().ok());
@@ -145,10 +174,6 @@ impl Transport for ApiServer {
             retry_after: seconds.map(Duration::from_secs),
             body: Box::pin(body.map_err(|e| e.to_string())),
         })
-    }
-
-    fn reconnect(&self) {
-        *self.client.lock() = None;
     }
 }
 

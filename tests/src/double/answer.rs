@@ -175,12 +175,22 @@ fn about(set: &Settings, path: &str) -> Response<Body> {
         }),
         "/api" => json!({"kind": "APIVersions", "versions": ["v1"]}),
         "/apis" => {
-            let version = json!({"groupVersion": "discovery.k8s.io/v1", "version": "v1"});
-            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
-                "name": "discovery.k8s.io", "versions": [version], "preferredVersion": version,
-            }]})
+            let groups = [
+                ("discovery.k8s.io", "v1"),
+                ("networking.k8s.io", "v1"),
+                ("l5d.io", "v1alpha1"),
+            ];
+            let groups = groups.map(|(group, version)| {
+                let version =
+                    json!({"groupVersion": format!("{group}/{version}"), "version": version});
+                json!({"name": group, "versions": [version], "preferredVersion": version})
+            });
+            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
         }
-        "/api/v1" | "/apis/discovery.k8s.io/v1" => resources(path),
+        "/api/v1"
+        | "/apis/discovery.k8s.io/v1"
+        | "/apis/networking.k8s.io/v1"
+        | "/apis/l5d.io/v1alpha1" => resources(path),
         _ => {
             let message = "the server could not find the requested resource";
             return refuse(&Refusal::new(StatusCode::NOT_FOUND, "NotFound", message));

@@ -13,6 +13,14 @@ pub enum Kind {
     Node,
     /// v1
     Namespace,
+    /// v1
+    ConfigMap,
+    /// networking.k8s.io/v1
+    Ingress,
+    /// networking.k8s.io/v1
+    IngressClass,
+    /// l5d.io/v1alpha1, as its CustomResourceDefinition says
+    DTab,
 }
 
 /// What a URL names: a collection, all of it or of one namespace, or one object of it.
@@ -24,15 +32,21 @@ pub struct Target {
     pub namespace: Option<String>,
     /// The object.
     pub name: Option<String>,
+    /// Whether it is the object's `status` that is written.
+    pub status: bool,
 }
 
 impl Kind {
     /// All that is served.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::EndpointSlice,
         Self::Service,
         Self::Node,
         Self::Namespace,
+        Self::ConfigMap,
+        Self::Ingress,
+        Self::IngressClass,
+        Self::DTab,
     ];
 
     /// The kind's name, as in objects.
@@ -42,6 +56,10 @@ impl Kind {
             Self::Service => "Service",
             Self::Node => "Node",
             Self::Namespace => "Namespace",
+            Self::ConfigMap => "ConfigMap",
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
+            Self::DTab => "DTab",
         }
     }
 
@@ -52,6 +70,10 @@ impl Kind {
             Self::Service => "services",
             Self::Node => "nodes",
             Self::Namespace => "namespaces",
+            Self::ConfigMap => "configmaps",
+            Self::Ingress => "ingresses",
+            Self::IngressClass => "ingressclasses",
+            Self::DTab => "dtabs",
         }
     }
 
@@ -59,6 +81,8 @@ impl Kind {
     pub fn group(self) -> &'static str {
         match self {
             Self::EndpointSlice => "discovery.k8s.io",
+            Self::Ingress | Self::IngressClass => "networking.k8s.io",
+            Self::DTab => "l5d.io",
             _ => "",
         }
     }
@@ -67,19 +91,23 @@ impl Kind {
     pub fn api_version(self) -> &'static str {
         match self {
             Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
+            Self::DTab => "l5d.io/v1alpha1",
             _ => "v1",
         }
     }
 
     /// Whether objects live in namespaces.
     pub fn is_namespaced(self) -> bool {
-        matches!(self, Self::EndpointSlice | Self::Service)
+        !matches!(self, Self::Node | Self::Namespace | Self::IngressClass)
     }
 
     /// The URL of the group and version.
     pub fn root(self) -> &'static str {
         match self {
             Self::EndpointSlice => "/apis/discovery.k8s.io/v1",
+            Self::Ingress | Self::IngressClass => "/apis/networking.k8s.io/v1",
+            Self::DTab => "/apis/l5d.io/v1alpha1",
             _ => "/api/v1",
         }
     }
@@ -114,16 +142,22 @@ impl Kind {
     fn target_under(self, path: &str) -> Option<Target> {
         let rest = path.strip_prefix(self.root())?.strip_prefix('/')?;
         let parts: Vec<_> = rest.split('/').collect();
-        let (namespace, name) = match parts[..] {
-            [plural] if plural == self.plural() => (None, None),
-            [plural, name] if plural == self.plural() && !self.is_namespaced() => {
-                (None, Some(name))
+        let (parts, status) = match parts.split_last() {
+            Some((&"status", object)) if self.has_status() => (object, true),
+            _ => (&parts[..], false),
+        };
+        let (namespace, name) = match parts {
+            [plural] if *plural == self.plural() => (None, None),
+            [plural, name] if *plural == self.plural() && !self.is_namespaced() => {
+                (None, Some(*name))
             }
-            ["namespaces", ns, plural] if plural == self.plural() && self.is_namespaced() => {
-                (Some(ns), None)
+            ["namespaces", ns, plural] if *plural == self.plural() && self.is_namespaced() => {
+                (Some(*ns), None)
             }
-            ["namespaces", ns, plural, name] if plural == self.plural() && self.is_namespaced() => {
-                (Some(ns), Some(name))
+            ["namespaces", ns, plural, name]
+                if *plural == self.plural() && self.is_namespaced() =>
+            {
+                (Some(*ns), Some(*name))
             }
             _ => return None,
         };
@@ -131,7 +165,13 @@ impl Kind {
             kind: self,
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
+            status,
         })
+    }
+
+    /// Whether the status is written on its own, and only so.
+    pub(super) fn has_status(self) -> bool {
+        matches!(self, Self::DTab)
     }
 
     /// Fills in what the API server would, so far as anybody here reads it.
@@ -166,7 +206,7 @@ impl Kind {
                 let name = object["metadata"]["name"].clone();
                 object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
             }
-            Self::Node => {}
+            Self::Node | Self::ConfigMap | Self::Ingress | Self::IngressClass | Self::DTab => {}
         }
     }
 
@@ -176,6 +216,9 @@ impl Kind {
             Self::EndpointSlice => json!({"addressType": "", "endpoints": null, "ports": null}),
             Self::Service => json!({"spec": {}, "status": {"loadBalancer": {}}}),
             Self::Node | Self::Namespace => json!({"spec": {}, "status": {}}),
+            Self::Ingress => json!({"spec": {}, "status": {"loadBalancer": {}}}),
+            Self::IngressClass => json!({"spec": {}}),
+            Self::ConfigMap | Self::DTab => json!({}),
         }
     }
 }

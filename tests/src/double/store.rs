@@ -203,6 +203,16 @@ impl Store {
     }
 }
 
+/// What a generation counts the changes of.
+fn content(object: &Value) -> Value {
+    let mut content = object.clone();
+    if let Some(fields) = content.as_object_mut() {
+        fields.remove("metadata");
+        fields.remove("status");
+    }
+    content
+}
+
 fn of_kind(objects: &Objects, kind: Kind) -> Objects {
     let first = (kind, String::new(), String::new());
     let range = objects.range(first..).take_while(|(key, _)| key.0 == kind);
@@ -255,6 +265,11 @@ impl Inner {
         }
         if key.0.is_namespaced() {
             metadata["namespace"] = json!(key.1);
+        }
+        if key.0.has_status() {
+            let old = before.map_or(0, |b| b["metadata"]["generation"].as_u64().unwrap_or(0));
+            let same = before.is_some_and(|before| content(before) == content(object));
+            object["metadata"]["generation"] = json!(old + u64::from(!same));
         }
     }
 

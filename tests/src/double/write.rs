@@ -20,7 +20,16 @@ pub(super) fn create(store: &Store, target: &Target, object: Value) -> Result<Va
     let mut object = Some(object);
     one(store, &key, |now| match now {
         Some(_) => Err(Refusal::exists(key.0, &key.2)),
-        None => Ok(object.take()),
+        None => {
+            let mut object = object.take();
+            valid(key.0, object.as_ref().unwrap_or(&Value::Null))?;
+            if let Some(fields) = object.as_mut().and_then(Value::as_object_mut)
+                && key.0.has_status()
+            {
+                fields.remove("status");
+            }
+            Ok(object)
+        }
     })
 }
 
@@ -33,7 +42,8 @@ pub(super) fn replace(store: &Store, target: &Target, object: Value) -> Result<V
         let now = now.ok_or_else(|| Refusal::not_found(key.0, &key.2))?;
         let wanted = object.as_ref().unwrap_or(&Value::Null);
         same_version(&key, now, wanted)?;
-        Ok(object.take())
+        let replaced = object.take();
+        Ok(replaced.map(|object| with_status(target, now, object)))
     })
 }
 
@@ -46,7 +56,8 @@ pub(super) fn patch(store: &Store, target: &Target, patch: &Value) -> Result<Val
         same_version(&key, now, patch)?;
         let mut merged = now.clone();
         merge(&mut merged, patch);
-        Ok(Some(merged))
+        valid(key.0, &merged)?;
+        Ok(Some(with_status(target, now, merged)))
     })
 }
 
@@ -82,6 +93,50 @@ fn key(target: &Target, name: &str) -> Result<Key, Refusal> {
         (true, None) => return Err(Refusal::bad_request("the namespace is missing in the URL")),
     };
     Ok((target.kind, namespace, name.to_owned()))
+}
+
+/// A write of the status changes nothing else, and no other write changes the status.
+fn with_status(target: &Target, now: &Value, wanted: Value) -> Value {
+    if !target.kind.has_status() {
+        return wanted;
+    }
+    let (mut object, status) = match target.status {
+        true => (now.clone(), wanted["status"].clone()),
+        false => (wanted, now["status"].clone()),
+    };
+    if let Some(fields) = object.as_object_mut() {
+        match status {
+            Value::Null => fields.remove("status"),
+            status => fields.insert("status".to_owned(), status),
+        };
+    }
+    object
+}
+
+/// What the CustomResourceDefinition asks of a DTab.
+fn valid(kind: Kind, object: &Value) -> Result<(), Refusal> {
+    if kind != Kind::DTab {
+        return Ok(());
+    }
+    let Some(dentries) = object["dentries"].as_array() else {
+        return Err(Refusal::invalid("dentries: Required value"));
+    };
+    for (i, dentry) in dentries.iter().enumerate() {
+        for field in ["prefix", "dst"] {
+            if dentry[field].as_str().is_none_or(str::is_empty) {
+                let message = format!("dentries[{i}].{field}: Required value");
+                return Err(Refusal::invalid(message));
+            }
+        }
+        if !dentry["prefix"]
+            .as_str()
+            .is_some_and(|p| p.starts_with('/'))
+        {
+            let message = format!("dentries[{i}].prefix: a prefix is a path and begins with '/'");
+            return Err(Refusal::invalid(message));
+        }
+    }
+    Ok(())
 }
 
 fn check(object: &Value) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ mod layers;
 mod run;
 mod test;
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +38,8 @@ enum Command {
     Ci,
     /// Fails when a module imports against the arrows of ARCHITECTURE.md
     Layers,
+    /// Writes the CustomResourceDefinition of dtabs into deploy/, as namerd's types say
+    Crd,
     /// Runs each parser's fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -72,6 +74,7 @@ fn obey(command: Command) -> anyhow::Result<()> {
         } => test::test(without_cluster, &cargo_test),
         Command::Ci => test::ci(),
         Command::Layers => layers::check(),
+        Command::Crd => crd(),
         Command::Fuzz { seconds } => test::fuzz(seconds),
         Command::Cluster => {
             for (name, path) in cluster::obtain()? {
@@ -81,4 +84,20 @@ fn obey(command: Command) -> anyhow::Result<()> {
         }
         Command::Demo { args } => test::demo(&args),
     }
+}
+
+/// namerd prints the definition; a test of namerd fails while the file differs.
+fn crd() -> anyhow::Result<()> {
+    let mut namerd = run::cargo();
+    namerd.args(["run", "--quiet", "--package", "namerd", "--", "--crd"]);
+    let output = namerd.stderr(Stdio::inherit()).output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "namerd --crd ended with {}",
+        output.status
+    );
+    let file = run::root().join("deploy/dtabs.l5d.io.yaml");
+    std::fs::write(&file, output.stdout)?;
+    println!("{}", file.display());
+    Ok(())
 }

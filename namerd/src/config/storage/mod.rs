@@ -3,11 +3,12 @@
 mod consul;
 mod etcd;
 mod files;
+mod k8s;
 
 use l5d_config::{Kinds, Section};
 use l5d_naming::Dtab;
 
-use super::Storage;
+use super::{Env, Storage};
 
 const STORES: Kinds = Kinds {
     what: "storage",
@@ -16,11 +17,9 @@ const STORES: Kinds = Kinds {
         "io.l5d.etcd",
         "io.l5d.consul",
         "io.l5d.fs",
+        "io.l5d.k8s",
     ],
-    others: &[
-        ("io.l5d.k8s", "is not supported yet"),
-        ("io.l5d.zk", ZOOKEEPER),
-    ],
+    others: &[("io.l5d.zk", ZOOKEEPER)],
 };
 
 const ZOOKEEPER: &str = "is not supported and will not be. Read each dtab from the old namerd with \
@@ -28,7 +27,7 @@ const ZOOKEEPER: &str = "is not supported and will not be. Read each dtab from t
 `storage: {kind: io.l5d.k8s}`, `storage: {kind: io.l5d.etcd, host: HOST}` or \
 `storage: {kind: io.l5d.fs, rootDir: DIR}`, and write them with `namerctl dtab create NAME FILE`";
 
-pub(super) fn read(top: &Section<'_>) -> Storage {
+pub(super) fn read(top: &Section<'_>, env: Env<'_>) -> Storage {
     let none = Storage::InMemory(Vec::new());
     let Some(mut section) = top.need("storage").section() else {
         return none;
@@ -39,6 +38,7 @@ pub(super) fn read(top: &Section<'_>) -> Storage {
     // None of these kinds is experimental; saying so is harmless.
     section.key("experimental").boolean();
     match kind {
+        "io.l5d.k8s" => Storage::K8s(k8s::read(&section, env)),
         "io.l5d.etcd" => Storage::Etcd(etcd::read(&section)),
         "io.l5d.consul" => Storage::Consul(consul::read(&section)),
         "io.l5d.fs" => Storage::Files(files::read(&section)),

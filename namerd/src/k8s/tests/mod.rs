@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::transport::Reply;
+use super::transport::{Reply, Write};
 use super::*;
 use crate::store::Endpoints;
 use crate::store::services::{PortRef, WatchState, WatchStatus};
@@ -60,6 +60,10 @@ impl Transport for Script {
             .await
             .map_err(|_| "gone".to_owned())?;
         answer.await.map_err(|_| "refused".to_owned())?
+    }
+
+    async fn write(&self, write: Write) -> Result<Reply, String> {
+        panic!("a watch writes nothing: {write:?}");
     }
 
     fn reconnect(&self) {

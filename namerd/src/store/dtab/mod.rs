@@ -73,6 +73,8 @@ pub struct StoreStatus {
     pub unreadable: Vec<(String, Arc<str>)>,
     /// The store's version of what is served, if its versions can be compared as numbers.
     pub position: Option<u64>,
+    /// The newest version that the store has told of, whether or not it changed what is served (resolver API 2).
+    pub seen: Option<u64>,
 }
 
 /// Why a write or a read did not happen.

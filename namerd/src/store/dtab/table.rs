@@ -117,6 +117,11 @@ impl DtabTable {
 
     /// The store answers: what is served is what it holds, as of `position` where positions are known.
     pub fn confirm(&self, position: Option<u64>) {
+        self.confirm_seen(position, position);
+    }
+
+    /// The same of a store that has seen later versions than that of what is served, as a watch has by bookmarks.
+    pub fn confirm_seen(&self, position: Option<u64>, seen: Option<u64>) {
         let _one_writer = self.inner.lock();
         let old = self.status.get();
         self.status.set(StoreStatus {
@@ -124,6 +129,7 @@ impl DtabTable {
             confirmed: Some(Instant::now()),
             failure: None,
             position: position.or(old.1.position),
+            seen: seen.or(old.1.seen),
             ..old.1.clone()
         });
     }
