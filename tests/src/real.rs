@@ -198,7 +198,8 @@ impl RealCluster {
         Ok(())
     }
 
-    /// Applies the CustomResourceDefinition of dtabs as it is shipped, and waits until it is served.
+    /// Applies the CustomResourceDefinition of dtabs as it is shipped, and waits until they are served to namerd, whose
+    /// rights the server reads some moments after it has begun.
     pub async fn define_dtabs(&self) -> anyhow::Result<()> {
         let client = self.client(ADMIN)?;
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -207,9 +208,9 @@ impl RealCluster {
         if answer.status != http::StatusCode::CONFLICT {
             answer.ok().context("the definition of dtabs")?;
         }
-        let started = Instant::now();
+        let (namerd, started) = (self.client(NAMERD)?, Instant::now());
         loop {
-            let answer = client.get("/apis/l5d.io/v1alpha1/dtabs").await?;
+            let answer = namerd.get("/apis/l5d.io/v1alpha1/dtabs").await?;
             if answer.status == http::StatusCode::OK {
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 mod consul;
 mod etcd;
 mod files;
+mod k8s;
 mod kills;
 mod memory;
 mod replicas;

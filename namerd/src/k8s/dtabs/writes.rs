@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::history::{self, Before, token};
 use super::memory::Memory;
 use super::wire::{self, API_VERSION, DTabStatus, HISTORY, Stored};
+use crate::k8s::decode;
 use crate::k8s::failure::Failure;
 use crate::k8s::lines::read_all;
 use crate::k8s::target::{JSON, Target};
@@ -98,10 +99,17 @@ impl Writer {
             let known = self.memory.known(name);
             let known = known.filter(|known| known.is_as_of(&expected.0));
             let version = match &known {
-                Some(known) => known.object.version.to_string(),
-                None => String::from_utf8(expected.0.to_vec()).map_err(|_| mismatch())?,
+                Some(known) => Some(known.object.version.to_string()),
+                // Nothing else is a version, and the server would take it for a fault.
+                None => String::from_utf8(expected.0.to_vec())
+                    .ok()
+                    .filter(|text| decode::order(text) > 0),
             };
-            match self.patch(name, dtab, Some(&version)).await? {
+            let said = match version {
+                Some(version) => self.patch(name, dtab, Some(&version)).await?,
+                None => Said::Conflict,
+            };
+            match said {
                 Said::Done(object) => return Ok(self.done(*object)),
                 Said::NotFound | Said::Deleted(_) => {
                     return Err(StoreError::Missing(name.to_owned()));
