@@ -74,7 +74,7 @@ async fn fresh(
 }
 
 fn replica(cluster: &Cluster, ns: &str, write_status: bool) -> Result<Replica> {
-    let (store, follow) = K8sDtabs::new(DtabSource {
+    let (store, follow) = K8sDtabs::new(&DtabSource {
         address: api_address(cluster)?,
         namespace: ns.to_owned(),
         startup_jitter: Duration::ZERO,

@@ -33,7 +33,7 @@ pub(super) fn build(
             store
         }
         Storage::K8s(k8s) => {
-            let (store, follower) = K8sDtabs::new(DtabSource {
+            let (store, follower) = K8sDtabs::new(&DtabSource {
                 address: address(&k8s.api),
                 namespace: k8s.namespace.clone(),
                 startup_jitter: k8s.startup_jitter,

@@ -143,17 +143,12 @@ impl Kubernetes {
         token: &CancellationToken,
         connect: impl Fn() -> Result<Arc<dyn Transport>, K8sError>,
     ) -> Result<Self, K8sError> {
-        let services = Services::of(source.policy.clone(), &source.namespaces);
+        let (keep, whole_nodes) = (source.keep(), source.policy.pod_cidrs);
+        let services = Services::of(source.policy, &source.namespaces);
         let mut watches = Vec::new();
         for (kind, namespace) in services.watches() {
-            let keep = source.keep();
-            let sink = ServicesSink::new(
-                kind,
-                namespace,
-                services.clone(),
-                keep,
-                source.policy.pod_cidrs,
-            );
+            let sink =
+                ServicesSink::new(kind, namespace, services.clone(), keep.clone(), whole_nodes);
             let random = fastrand::Rng::new();
             watches.push(ApiWatch::new(
                 sink,

@@ -20,7 +20,7 @@ impl Backing for Objects<'_> {
     const BAD_NAME: Option<&'static str> = Some("No_Good");
 
     async fn open(&self) -> Result<Opened> {
-        let (store, follow) = K8sDtabs::new(DtabSource {
+        let (store, follow) = K8sDtabs::new(&DtabSource {
             address: api_address(self.0)?,
             namespace: NAMESPACE.to_owned(),
             startup_jitter: Duration::ZERO,

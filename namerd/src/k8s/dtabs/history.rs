@@ -203,10 +203,7 @@ mod tests {
             .iter()
             .map(|past| past.version.dtab.clone())
             .collect();
-        assert_eq!(
-            dtabs,
-            ["/a=>/c", "/a=>/edited", "/a=>/b"].map(|text| dtab(text))
-        );
+        assert_eq!(dtabs, ["/a=>/c", "/a=>/edited", "/a=>/b"].map(dtab));
         let written: Vec<_> = listed.iter().map(|past| past.written.is_some()).collect();
         assert_eq!(written, [true, false, true]);
         assert_eq!(list(&now, Some("nonsense")).len(), 1);

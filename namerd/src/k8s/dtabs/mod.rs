@@ -51,11 +51,13 @@ pub struct K8sDtabs {
 
 impl K8sDtabs {
     /// The store, and what keeps it like the API server until it is dropped. Contacts nobody.
-    pub fn new(source: DtabSource) -> Result<(Arc<Self>, impl Future<Output = ()>), K8sError> {
+    pub fn new(
+        source: &DtabSource,
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + use<>), K8sError> {
         // Connections of their own: one that is given up is not to be shared (K8S-117).
         let watch: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
         let writes: Arc<dyn Transport> = Arc::new(ApiServer::new(source.address.clone())?);
-        Ok(Self::over(&source, watch, writes, fastrand::Rng::new()))
+        Ok(Self::over(source, watch, writes, fastrand::Rng::new()))
     }
 
     fn over(
