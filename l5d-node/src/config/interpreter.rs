@@ -5,8 +5,8 @@ use std::time::Duration;
 use l5d_config::{Field, Kinds, Section, transformers};
 use l5d_naming::Path;
 
-use super::Interpreter;
 use super::read::NOT_YET;
+use super::{Interpreter, client_tls};
 
 /// Where namerd serves the resolver API, unless the configuration says otherwise.
 const RESOLVER_PORT: u16 = 4321;
@@ -60,7 +60,8 @@ pub(super) fn read(field: Field<'_>) -> Option<Interpreter> {
     let dst = destinations(&section, kind);
     interpreter.retry_max = retry(&section);
     without_effect(&section, kind);
-    section.not_yet("tls");
+    interpreter.tls = client_tls::read(section.key("tls"), kind == "io.l5d.namerd");
+    interpreter.token_file = section.key("tokenFile").string().map(Into::into);
     interpreter.dst = dst?;
     interpreter.root = Some(root?);
     Some(interpreter)
@@ -73,6 +74,8 @@ fn default() -> Interpreter {
         root: None,
         transformers: Vec::new(),
         retry_max: LONGEST_WAIT,
+        tls: None,
+        token_file: None,
     }
 }
 

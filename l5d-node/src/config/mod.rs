@@ -4,6 +4,7 @@
 //! Out: [`Config`], or every mistake at once with its place. Nothing else reads the environment. Keys that come later are
 //! known by name and refused as "not supported yet"; unknown ones are refused with the nearest known one.
 
+mod client_tls;
 mod identity;
 mod interpreter;
 mod read;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use l5d_naming::{Dtab, Path, TransformerSpec};
+
+pub use client_tls::{ClientAuth, ClientTls};
 
 /// One process.
 #[derive(Clone, Debug)]
@@ -114,6 +117,10 @@ pub struct Interpreter {
     pub transformers: Vec<TransformerSpec>,
     /// Longest wait between two attempts to reach a namerd.
     pub retry_max: Duration,
+    /// TLS to namerd; `None`: in clear text.
+    pub tls: Option<ClientTls>,
+    /// `tokenFile`: a file with the token that is shown to namerd, such as that of a projected service-account token.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Bounds of the caches (node-proxy 12.4).

@@ -42,6 +42,39 @@ fn defaults_are_those_of_the_tables() {
     assert_eq!(router.identifiers, [host]);
 }
 
+#[test]
+fn namerd_is_reached_as_tls_and_token_file_say() {
+    let text = |keys: &str| {
+        format!(
+            "routers: [{{protocol: http, servers: [{{port: 0}}], interpreter: {{kind: io.l5d.mesh, dst: /$/inet/a/1, {keys}}}}}]"
+        )
+    };
+    let good = text(
+        "tokenFile: /t, tls: {commonName: n, trustCertsBundle: /ca, clientAuth: {certPath: /c, keyPath: /k}}",
+    );
+    let config = read("l5d.yml", &good).expect("it is right");
+    let interpreter = &config.routers[0].interpreter;
+    assert_eq!(interpreter.token_file.as_deref(), Some("/t".as_ref()));
+    let tls = interpreter.tls.as_ref().expect("a tls block");
+    assert_eq!(tls.common_name.as_deref(), Some("n"));
+    assert!(tls.client_auth.is_some() && !tls.is_unchecked);
+    let off = read("l5d.yml", &text("tls: {enabled: false}")).expect("it is right");
+    assert_eq!(off.routers[0].interpreter.tls, None);
+    has(&text("tls: {}"), "'commonName' field is required");
+    has(
+        &text("tls: {commonName: n, trustCerts: [/a], trustCertsBundle: /b}"),
+        "cannot both be given",
+    );
+    has(
+        &text("tls: {disableValidation: true, clientAuth: {certPath: /c, keyPath: /k}}"),
+        "clientAuth and disableValidation exclude each other",
+    );
+    has(
+        &text("tls: {commonName: n, protocols: [SSLv3]}"),
+        "protocol `SSLv3` is not spoken",
+    );
+}
+
 /// The default may be written down; what it excludes comes later.
 #[test]
 fn streaming_is_on() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,24 @@ use fastrand::Rng;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
+use hyper_util::rt::TokioIo;
 use l5d_resolver::v1;
 use l5d_resolver::v1::resolver_client::ResolverClient;
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
+
+use super::secure;
+use crate::config::ClientTls;
+
+/// In clear text, or not.
+type Stream = tokio_util::either::Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// A host is looked up at most this often.
 const LOOKUP_GAP: Duration = Duration::from_secs(5);
@@ -67,12 +78,19 @@ pub(crate) enum DialError {
     Connect { addr: SocketAddr, message: String },
 }
 
-/// The network.
+/// The network, and what is shown to namerd.
 #[derive(Debug)]
-pub(crate) struct Network;
+pub(crate) struct Network {
+    pub(crate) tls: Option<ClientTls>,
+    pub(crate) token_file: Option<PathBuf>,
+}
 
 #[derive(Debug)]
-struct Channel(tonic::transport::Channel);
+struct Channel {
+    channel: tonic::transport::Channel,
+    /// `Bearer TOKEN`.
+    authorization: Option<AsciiMetadataValue>,
+}
 
 /// The addresses of the configured hosts, and which one is next.
 #[derive(Debug)]
@@ -108,26 +126,63 @@ impl Dialer for Network {
         &self,
         addr: SocketAddr,
     ) -> BoxFuture<'static, Result<Box<dyn Connection>, DialError>> {
+        let (tls, token_file) = (self.tls.clone(), self.token_file.clone());
         async move {
+            let authorization = match token_file {
+                Some(file) => Some(
+                    authorization(file)
+                        .await
+                        .map_err(|message| DialError::Connect { addr, message })?,
+                ),
+                None => None,
+            };
             let failed = |e: tonic::transport::Error| DialError::Connect {
                 addr,
                 message: innermost(&e),
             };
             let channel = Endpoint::from_shared(format!("http://{addr}"))
                 .map_err(failed)?
-                .connect_timeout(CONNECT_TIME)
-                .tcp_nodelay(true)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .http2_keep_alive_interval(PING_GAP)
                 .keep_alive_timeout(PING_TIME)
                 .keep_alive_while_idle(true)
-                .connect()
+                .connect_with_connector(tower::service_fn(move |_| open(addr, tls.clone())))
                 .await
                 .map_err(failed)?;
-            Ok(Box::new(Channel(channel)) as Box<dyn Connection>)
+            Ok(Box::new(Channel {
+                channel,
+                authorization,
+            }) as Box<dyn Connection>)
         }
         .boxed()
     }
+}
+
+/// A connection, plain or TLS, with a limit of time for all of it.
+async fn open(addr: SocketAddr, tls: Option<ClientTls>) -> io::Result<TokioIo<Stream>> {
+    let opening = async {
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        Ok(match tls {
+            None => Stream::Left(tcp),
+            Some(tls) => Stream::Right(Box::new(secure::handshake(&tls, addr, tcp).await?)),
+        })
+    };
+    let opened = timeout(CONNECT_TIME, opening).await;
+    opened
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map(TokioIo::new)
+}
+
+/// What is said of the token in this file.
+async fn authorization(file: PathBuf) -> Result<AsciiMetadataValue, String> {
+    let token = tokio::task::spawn_blocking(move || secure::token(&file)).await;
+    let token = token.map_err(|e| e.to_string())?;
+    let token = token.map_err(|e| e.to_string())?;
+    let value = AsciiMetadataValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|e| e.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The cause, without the layers around it.
@@ -145,8 +200,14 @@ impl Connection for Channel {
         ups: mpsc::Receiver<v1::Up>,
     ) -> BoxFuture<'static, Result<Downs, Status>> {
         async move {
-            let mut client = ResolverClient::new(self.0).max_decoding_message_size(MOST_MESSAGE);
-            let downs = client.follow(ReceiverStream::new(ups)).await?;
+            let client = ResolverClient::new(self.channel);
+            let mut client = client.max_decoding_message_size(MOST_MESSAGE);
+            let mut request = tonic::Request::new(ReceiverStream::new(ups));
+            if let Some(authorization) = self.authorization {
+                let metadata = request.metadata_mut();
+                metadata.insert("authorization", authorization);
+            }
+            let downs = client.follow(request).await?;
             Ok(downs.into_inner().boxed())
         }
         .boxed()

@@ -11,6 +11,7 @@ mod interfaces;
 mod link;
 mod plan;
 mod position;
+mod secure;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,11 @@ use tokio_util::sync::CancellationToken;
 /// Follows the namerd of a plan until cancelled. For one task of a runtime that has nothing to do with requests.
 pub async fn follow(plan: Plan, cancel: CancellationToken) {
     let rng = fastrand::Rng::new();
-    follower::Follower::new(plan, Arc::new(dial::Network), rng)
+    let network = dial::Network {
+        tls: plan.tls.clone(),
+        token_file: plan.token_file.clone(),
+    };
+    follower::Follower::new(plan, Arc::new(network), rng)
         .run(cancel)
         .await;
 }

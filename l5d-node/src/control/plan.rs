@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,17 @@ use l5d_resolver::v1;
 use super::interfaces;
 use super::position::Position;
 use crate::cache::FollowSet;
-use crate::config::{Config, Identity, Router};
+use crate::config::{ClientTls, Config, Identity, Router};
 
-/// One namerd to be followed. Routers with equal candidates share one stream.
+/// One namerd to be followed. Routers with equal candidates and proofs share one stream.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What is followed there.
     pub set: Arc<FollowSet>,
     /// Candidates; each is looked up again before a connection.
     pub dst: Vec<(String, u16)>,
+    pub(super) tls: Option<ClientTls>,
+    pub(super) token_file: Option<PathBuf>,
     pub(super) retry_max: Duration,
     /// Index of a router in the configuration to its index in `hello`.
     pub(super) routers: HashMap<usize, u32>,
@@ -38,9 +41,18 @@ impl Plan {
             } else {
                 &router.interpreter.dst
             };
-            let at = plans.iter().position(|plan| plan.dst == *dst);
+            let (tls, token_file) = (&router.interpreter.tls, &router.interpreter.token_file);
+            let is_same = |plan: &Plan| {
+                plan.dst == *dst && plan.tls == *tls && plan.token_file == *token_file
+            };
+            let at = plans.iter().position(is_same);
             let at = at.unwrap_or_else(|| {
-                plans.push(Plan::new(dst.clone(), identity));
+                let plan = Plan::new(dst.clone(), identity);
+                plans.push(Plan {
+                    tls: tls.clone(),
+                    token_file: token_file.clone(),
+                    ..plan
+                });
                 plans.len() - 1
             });
             plans[at].add(index, router);
@@ -59,6 +71,8 @@ impl Plan {
         Self {
             set: FollowSet::new(),
             dst,
+            tls: None,
+            token_file: None,
             retry_max: super::backoff::LONGEST,
             routers: HashMap::new(),
             hello,

@@ -110,6 +110,8 @@ pub(super) fn router(label: &str) -> Router {
             root: None,
             transformers: Vec::new(),
             retry_max: Duration::from_secs(1),
+            tls: None,
+            token_file: None,
         },
         binding_timeout: Duration::from_secs(10),
         total_timeout: None,
