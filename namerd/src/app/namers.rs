@@ -7,8 +7,8 @@ use l5d_naming::TransformerSpec;
 
 use super::build::{BuildError, Follower};
 use crate::bind::Namer;
-use crate::bind::dns::Hosts;
-use crate::bind::namers::{FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
+use crate::bind::dns::{Hosts, SystemDns};
+use crate::bind::namers::{DnsSrvNamer, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
 use crate::config::{self, ApiServer, NamerKind};
 use crate::consul::ConsulNamer;
 use crate::store::Engine;
@@ -56,6 +56,14 @@ impl Builder<'_> {
             NamerKind::Consul(access, naming) => {
                 ConsulNamer::new(prefix, access, naming, engine, self.hosts.clone())
                     .map_err(|source| BuildError::NamerTls { index, source })?
+            }
+            NamerKind::DnsSrv { refresh, servers } => {
+                let dns = Arc::new(SystemDns::of(servers.clone()));
+                let hosts = match servers.is_empty() {
+                    true => self.hosts.clone(),
+                    false => Hosts::new(Arc::clone(&dns) as _),
+                };
+                DnsSrvNamer::new(prefix, dns, *refresh, engine, hosts)
             }
             NamerKind::K8s(k8s) => {
                 let label = k8s.label_selector.as_deref();

@@ -3,13 +3,17 @@
 //! [`Hosts`] gives one live cell for each host. A task for each asks a [`Dns`] when the answer's time is over; it ends
 //! when nobody holds the cell any more. So many lookups run at a time, the others wait.
 
+mod srv;
+
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use tokio::runtime::Handle;
@@ -19,6 +23,8 @@ use tokio::time::{Duration, sleep, timeout};
 
 use super::table::WeakTable;
 use crate::store::Cell;
+
+pub use srv::{SrvDns, Target, Targets};
 
 /// An answer is asked for again after its time to live, but not sooner.
 const SOONEST: Duration = Duration::from_secs(5);
@@ -86,9 +92,11 @@ struct Shared {
 /// Ends the lookups of a host when its cell goes.
 struct Task(AbortHandle);
 
-/// The system's resolver: `/etc/resolv.conf` with its search domains, and `/etc/hosts`.
+/// The system's resolver: `/etc/resolv.conf` with its search domains, and `/etc/hosts`; or servers of one's own.
 #[derive(Default)]
 pub struct SystemDns {
+    /// Empty: the system's.
+    servers: Vec<SocketAddr>,
     resolver: OnceLock<Result<TokioResolver, String>>,
 }
 
@@ -206,9 +214,23 @@ impl fmt::Debug for Hosts {
 // === impl SystemDns ===
 
 impl SystemDns {
+    /// Asks these servers instead of the system's, unless there are none.
+    pub fn of(servers: Vec<SocketAddr>) -> Self {
+        Self {
+            servers,
+            resolver: OnceLock::new(),
+        }
+    }
+
     fn resolver(&self) -> Result<&TokioResolver, LookupError> {
         let resolver = self.resolver.get_or_init(|| {
-            let mut builder = TokioResolver::builder_tokio().map_err(|e| e.to_string())?;
+            let mut builder = if self.servers.is_empty() {
+                TokioResolver::builder_tokio().map_err(|e| e.to_string())?
+            } else {
+                let servers = self.servers.iter().map(server).collect();
+                let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            };
             let options = builder.options_mut();
             // A zero time to live must not make a hot loop, a long one must not outlast our own.
             options.negative_min_ttl = Some(SOONEST);
@@ -236,6 +258,14 @@ impl Dns for SystemDns {
             ttl: Duration::from_secs(ttl.unwrap_or(0).into()),
         })
     }
+}
+
+/// Over UDP, and over TCP for long answers.
+fn server(addr: &SocketAddr) -> NameServerConfig {
+    let mut config = NameServerConfig::udp_and_tcp(addr.ip());
+    let at = |connection: &mut ConnectionConfig| connection.port = addr.port();
+    config.connections.iter_mut().for_each(at);
+    config
 }
 
 fn refused(error: &NetError) -> LookupError {

@@ -288,6 +288,14 @@ fn namer(namer: &Namer) -> Value {
             map.extend(consul_access(access, "consistencyMode"));
             map.extend(consul_naming(naming));
         }
+        NamerKind::DnsSrv { refresh, servers } => {
+            let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+            map.insert(
+                "refreshIntervalSeconds".to_owned(),
+                refresh.as_secs().into(),
+            );
+            map.insert("dnsHosts".to_owned(), servers.into());
+        }
         NamerKind::Rewrite { pattern, name } => {
             map.insert("pattern".to_owned(), pattern.clone().into());
             map.insert("name".to_owned(), name.clone().into());

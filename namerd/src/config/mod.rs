@@ -189,6 +189,13 @@ pub enum NamerKind {
     K8sNs(K8sNamer, String),
     /// `io.l5d.consul`.
     Consul(ConsulAccess, ConsulNaming),
+    /// `io.l5d.dnssrv`.
+    DnsSrv {
+        /// Shortest time between two lookups of one name.
+        refresh: Duration,
+        /// The servers to ask; empty: those of the system.
+        servers: Vec<SocketAddr>,
+    },
     /// `io.l5d.rewrite`.
     Rewrite {
         /// What the path must look like.
@@ -311,6 +318,7 @@ impl NamerKind {
             NamerKind::K8s(_) => "io.l5d.k8s",
             NamerKind::K8sNs(..) => "io.l5d.k8s.ns",
             NamerKind::Consul(..) => "io.l5d.consul",
+            NamerKind::DnsSrv { .. } => "io.l5d.dnssrv",
             NamerKind::Rewrite { .. } => "io.l5d.rewrite",
         }
     }
@@ -319,7 +327,10 @@ impl NamerKind {
     pub fn k8s(&self) -> Option<&K8sNamer> {
         match self {
             NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) => Some(k8s),
-            NamerKind::Fs(_) | NamerKind::Consul(..) | NamerKind::Rewrite { .. } => None,
+            NamerKind::Fs(_)
+            | NamerKind::Consul(..)
+            | NamerKind::DnsSrv { .. }
+            | NamerKind::Rewrite { .. } => None,
         }
     }
 }

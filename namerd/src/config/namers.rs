@@ -1,8 +1,10 @@
 //! `namers` (control plane 3.4, naming 5.1 and 5.3, Kubernetes 2.1 and 2.2).
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use l5d_config::{Kinds, Section, Spot, transformers};
+use l5d_config::{Field, Kinds, Section, Spot, transformers};
 use l5d_naming::{Path, TransformerSpec};
 
 use super::{Env, Namer, NamerKind, check, consul, kubernetes};
@@ -11,13 +13,13 @@ const NAMERS: Kinds = Kinds {
     what: "namer",
     known: &[
         "io.l5d.consul",
+        "io.l5d.dnssrv",
         "io.l5d.fs",
         "io.l5d.k8s",
         "io.l5d.k8s.ns",
         "io.l5d.rewrite",
     ],
     others: &[
-        ("io.l5d.dnssrv", "is not supported yet"),
         ("io.l5d.k8s.external", "is not supported yet"),
         ("io.l5d.k8s.istio", ISTIO),
         ("io.l5d.marathon", MARATHON),
@@ -85,6 +87,7 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
             let access = consul::access(&section, "consistencyMode");
             NamerKind::Consul(access, consul::naming(&section))
         }
+        "io.l5d.dnssrv" => dnssrv(&section),
         "io.l5d.k8s" => NamerKind::K8s(kubernetes::read(&section, env)),
         "io.l5d.k8s.ns" => {
             let namespace = own_namespace(&section, env);
@@ -104,6 +107,26 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
         prefix_spot,
         spot: section.spot(),
     })
+}
+
+fn dnssrv(section: &Section<'_>) -> NamerKind {
+    let seconds = section.key("refreshIntervalSeconds").integer(1..=3_600);
+    let server = |item: Field<'_>| {
+        let (spot, name) = (item.spot(), item.name().to_owned());
+        let text = item.string()?;
+        let alone = || text.parse().ok().map(|ip: IpAddr| (ip, 53).into());
+        let found: Option<SocketAddr> = text.parse().ok().or_else(alone);
+        if found.is_none() {
+            let message = format!("{name} must be an IP address, with :PORT if it is not 53");
+            section.reader().mistake(spot, message, None);
+        }
+        found
+    };
+    let servers = section.key("dnsHosts").list().unwrap_or_default();
+    NamerKind::DnsSrv {
+        refresh: Duration::from_secs(seconds.map_or(5, i64::unsigned_abs)),
+        servers: servers.into_iter().filter_map(server).collect(),
+    }
 }
 
 /// The prefix, `/KIND` by default; rewriting namers have no default.

@@ -628,3 +628,31 @@ fn control_plane_12_3_dtabs_as_custom_resources() {
     assert_eq!(shown["storage"]["namespace"], "l5d");
     assert_eq!(shown["storage"]["status"], false);
 }
+
+#[test]
+fn dnssrv_asks_the_systems_servers_or_its_own() {
+    let kind = |keys: &str| {
+        let mut config = good(&with(&format!("namers: [{{kind: io.l5d.dnssrv{keys}}}]")));
+        config.namers.remove(0).kind
+    };
+    let default = NamerKind::DnsSrv {
+        refresh: Duration::from_secs(5),
+        servers: Vec::new(),
+    };
+    assert_eq!(kind(", experimental: true"), default);
+    let own = NamerKind::DnsSrv {
+        refresh: Duration::from_secs(1),
+        servers: ["10.0.0.1:53", "[::1]:54"]
+            .map(|s| s.parse().expect("an address"))
+            .into(),
+    };
+    let keys = ", refreshIntervalSeconds: 1, dnsHosts: [10.0.0.1, '[::1]:54']";
+    assert_eq!(kind(keys), own);
+    let found = mistakes(&with(
+        "namers: [{kind: io.l5d.dnssrv, dnsHosts: [ns.example]}]",
+    ));
+    assert!(
+        found.len() == 1 && found[0].contains("dnsHosts[0] must be an IP address"),
+        "{found:?}"
+    );
+}

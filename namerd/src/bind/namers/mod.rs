@@ -1,6 +1,7 @@
 //! The namers: what is built in under `/$`, and what configurations name under `/#`.
 
 mod addresses;
+mod dnssrv;
 mod follow;
 mod fs;
 mod inet;
@@ -13,6 +14,7 @@ mod utility;
 use l5d_naming::{Elem, Path};
 
 pub(crate) use addresses::Line;
+pub use dnssrv::DnsSrvNamer;
 pub(crate) use follow::{Followed, Sink, Source};
 pub use fs::FsNamer;
 pub use k8s::K8sNamer;
