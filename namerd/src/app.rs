@@ -10,6 +10,7 @@
 mod build;
 mod cli;
 mod doors;
+mod files;
 mod gates;
 mod guards;
 mod logging;

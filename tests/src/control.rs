@@ -82,6 +82,11 @@ impl ControlPlane {
 
     /// The same with one of the real API server's tokens.
     pub fn start_as(cluster: &Cluster, user: &str) -> Result<Self> {
+        Self::start_with(cluster, user, Limits::default())
+    }
+
+    /// The same with other bounds of sessions.
+    pub fn start_with(cluster: &Cluster, user: &str, limits: Limits) -> Result<Self> {
         let mut source = K8sSource::new(address(cluster, user)?);
         source.startup_jitter = Duration::ZERO;
         let (token, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -98,7 +103,7 @@ impl ControlPlane {
         let namer = K8sNamer::new(&prefix, None, services.clone(), engine.clone());
         let transforms = Transforms::new(engine.clone(), Some(Arc::new(services.clone())));
         let binder = Binder::new(engine, store, vec![Arc::new(namer)], transforms);
-        let hub = Hub::new(binder.clone(), Arc::new(NoSources), Limits::default());
+        let hub = Hub::new(binder.clone(), Arc::new(NoSources), limits);
         Ok(Self {
             services,
             binder,

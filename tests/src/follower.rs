@@ -29,6 +29,7 @@ pub type Followed<'a> = (&'a str, Vec<TransformerSpec>, Vec<&'a str>);
 pub struct Follower {
     state: Arc<Mutex<State>>,
     changed: watch::Receiver<()>,
+    reads: watch::Sender<bool>,
     _up: mpsc::Sender<v1::Up>,
     _reader: AbortOnDropHandle<()>,
 }
@@ -94,13 +95,21 @@ impl Follower {
             .await?;
         let state = Arc::new(Mutex::new(State::default()));
         let (told, changed) = watch::channel(());
-        let reader = tokio::spawn(read(down.into_inner(), Arc::clone(&state), told));
+        let (reads, may_read) = watch::channel(true);
+        let reader = read(down.into_inner(), Arc::clone(&state), told, may_read);
+        let reader = tokio::spawn(reader);
         Ok(Self {
             state,
             changed,
+            reads,
             _up: up,
             _reader: AbortOnDropHandle::new(reader),
         })
+    }
+
+    /// Reads on, or not: then what namerd sends stays in the windows and buffers between.
+    pub fn read(&self, on: bool) {
+        self.reads.send_replace(on);
     }
 
     /// Messages so far, heartbeats left out.
@@ -155,8 +164,12 @@ async fn read(
     mut down: tonic::Streaming<v1::Down>,
     state: Arc<Mutex<State>>,
     told: watch::Sender<()>,
+    mut may_read: watch::Receiver<bool>,
 ) {
     loop {
+        if may_read.wait_for(|on| *on).await.is_err() {
+            return;
+        }
         let message = down.message().await;
         {
             let mut state = state.lock();

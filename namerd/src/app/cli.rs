@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::build::Core;
 use super::logging::{self, Format};
-use super::{Running, run};
+use super::{Running, files, run};
 use crate::admin::LogLevel;
 use crate::config::Config;
 use crate::k8s::crd;
@@ -155,6 +155,7 @@ fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow
         tracing::warn!("{warning}");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %config.effective(), "starting");
+    files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -1,6 +1,8 @@
 //! The real parts that tests run against: kube-apiserver, etcd, Consul and grpcurl, built once from their Go modules (pinned in
 //! `tools/cluster`) and kept by version in the user's cache folder, outside of the checkout.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +13,7 @@ use crate::run::{has, root, run_slowly, say};
 /// A Go program and where its module is.
 struct Part {
     name: &'static str,
-    version: &'static str,
+    version: Cow<'static, str>,
     folder: &'static str,
     package: &'static str,
     /// What the linker writes into it, as `-X` arguments; `{v}` is the version.
@@ -21,7 +23,7 @@ struct Part {
 const PARTS: &[Part] = &[
     Part {
         name: "kube-apiserver",
-        version: "v1.36.3",
+        version: Cow::Borrowed("v1.36.3"),
         folder: "tools/cluster",
         package: "k8s.io/kubernetes/cmd/kube-apiserver",
         stamps: &[
@@ -38,21 +40,21 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "etcd",
-        version: "v3.6.16",
+        version: Cow::Borrowed("v3.6.16"),
         folder: "tools/cluster/etcd",
         package: "go.etcd.io/etcd/server/v3",
         stamps: &[],
     },
     Part {
         name: "consul",
-        version: "v1.20.5",
+        version: Cow::Borrowed("v1.20.5"),
         folder: "tools/cluster/consul",
         package: "github.com/hashicorp/consul",
         stamps: &[],
     },
     Part {
         name: "grpcurl",
-        version: "v1.9.4",
+        version: Cow::Borrowed("v1.9.4"),
         folder: "tools/cluster/grpcurl",
         package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
         stamps: &["main.version={v}"],
@@ -95,6 +97,31 @@ pub(crate) fn obtain() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         .collect())
 }
 
+/// The xDS server that namerd is measured beside, built if it is not there yet; its version is that of its source.
+pub(crate) fn obtain_xds() -> anyhow::Result<PathBuf> {
+    let source = "tools/bench/xds";
+    let mut hash = DefaultHasher::new();
+    for file in ["main.go", "go.mod", "go.sum"] {
+        let path = root().join(source).join(file);
+        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
+        text?.hash(&mut hash);
+    }
+    let part = Part {
+        name: "l5d-bench-xds",
+        version: format!("{:016x}", hash.finish()).into(),
+        folder: source,
+        package: ".",
+        stamps: &[],
+    };
+    let folder = folder()?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    if !part.path(&folder).exists() {
+        part.build(&go(&folder)?, &folder)?;
+    }
+    Ok(part.path(&folder))
+}
+
 impl Part {
     fn path(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}-{}", self.name, self.version))
@@ -107,7 +134,7 @@ impl Part {
         let stamps: String = self
             .stamps
             .iter()
-            .map(|stamp| format!(" -X {}", stamp.replace("{v}", self.version)))
+            .map(|stamp| format!(" -X {}", stamp.replace("{v}", &self.version)))
             .collect();
         let mut build = Command::new(go);
         build

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of the workshop. `cargo xtask --help` lists them.
 
+mod bench;
 mod browser;
 mod cluster;
 mod layers;
@@ -46,11 +47,31 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// Measures beside peers and prints tables; asserts nothing
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Builds (once) the real kube-apiserver, etcd and grpcurl and prints where they are
     Cluster,
     /// The main job on this machine: two hosts, one namerd, two node proxies, hello and world
     Demo {
         /// Arguments for the demo, such as --once
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// What is measured.
+#[derive(Subcommand, Debug)]
+enum Bench {
+    /// One namerd with thousands of followers, beside the interface of Linkerd 1.x and an xDS server
+    #[command(after_help = bench::FANOUT_HELP)]
+    Fanout {
+        /// The profile that the programs are built with
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// Sizes and arms, such as --followers 5000; `--help` behind `--` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -82,6 +103,9 @@ fn obey(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Bench {
+            what: Bench::Fanout { profile, args },
+        } => bench::fanout(&profile, &args),
         Command::Demo { args } => test::demo(&args),
     }
 }

@@ -183,3 +183,42 @@ fn what_is_resumed_is_free_of_the_limit_in_time_even_in_several_messages() {
     assert_eq!(stream.read_all(), ["confirm", "confirm"]);
     assert!(stream.node.refused.is_empty());
 }
+
+/// RES-11, K8S-153: however many nodes come from another replica, what they hold is told in confirmations alone: nothing is
+/// encoded for it, and each costs at most 20 bytes for a name and for a cluster.
+#[test]
+fn res_11_many_sessions_resume_without_an_encoding() {
+    const NODES: usize = 200;
+    const NAMES: usize = 30;
+    let names: Vec<String> = (0..NAMES).map(|i| format!("n{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (world, other) = (World::new(&names), World::new(&names));
+    for world in [&world, &other] {
+        names.iter().for_each(|name| world.set(name, many(15)));
+    }
+    let paths: Vec<String> = names.iter().map(|n| format!("/svc/{n}")).collect();
+    let wanted: Vec<(u32, &str)> = (1..).zip(paths.iter().map(String::as_str)).collect();
+    let mut streams = Vec::new();
+    for _ in 0..NODES {
+        let mut stream = world.connect();
+        let all = wanted.iter().map(|(id, path)| interest(*id, path));
+        stream.want_all(all.collect()).unwrap();
+        stream.read_all();
+        streams.push(stream);
+    }
+    // A version is encoded once, for all of them (RES-4).
+    assert_eq!(world.hub.metrics().encodings.get(), 2 * NAMES as u64);
+    let mut moved = Vec::new();
+    for stream in streams {
+        let mut stream = again(stream, &other, &wanted);
+        let welcome = stream.node.bytes;
+        assert_eq!(stream.read_all(), ["confirm", "confirm"]);
+        assert!(stream.node.bytes - welcome <= 20 * 2 * NAMES);
+        moved.push(stream);
+    }
+    let metrics = other.hub.metrics();
+    assert_eq!(metrics.encodings.get(), 0);
+    assert_eq!(metrics.frames.get(), 3 * NODES as u64);
+    assert_eq!(metrics.resumed.get(), NODES as u64);
+    assert!(world.hub.registry().is_empty());
+}

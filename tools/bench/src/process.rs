@@ -1,0 +1,77 @@
+//! Time, cores, file descriptors, and what `/proc` tells of a process.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of the monotonic clock, which all processes share.
+pub fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The cores that this process may use.
+pub fn cores() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(None).context("cannot ask for the cores")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|n| set.is_set(*n)).collect())
+}
+
+/// Keeps this process, and what it starts, on these cores.
+pub fn stay_on(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    cores.iter().for_each(|core| set.set(*core));
+    sched_setaffinity(None, &set).with_context(|| format!("cannot stay on the cores {cores:?}"))
+}
+
+/// Raises the number of files that may be open to what is allowed; gives it.
+pub fn raise_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // It stays as it is, and connections fail with a clear error.
+    let _refused = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Seconds of a core.
+    pub cpu: f64,
+    /// Bytes of resident memory.
+    pub resident: u64,
+}
+
+impl Usage {
+    /// Of the process with this number.
+    pub fn of(pid: u32) -> Result<Self> {
+        let read = |what: &str| {
+            fs::read_to_string(format!("/proc/{pid}/{what}"))
+                .with_context(|| format!("process {pid} is gone"))
+        };
+        let stat = read("stat")?;
+        // The fields behind the name, which is in parentheses.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .collect();
+        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok());
+        let ticks = ticks(11).zip(ticks(12)).context("no CPU time in stat")?;
+        let status = read("status")?;
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(Self {
+            cpu: (ticks.0 + ticks.1) as f64 / rustix::param::clock_ticks_per_second() as f64,
+            resident: resident.context("no resident memory in status")? << 10,
+        })
+    }
+}
