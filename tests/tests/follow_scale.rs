@@ -16,6 +16,8 @@ use l5d_tests::objects::{Pod, Port, SLICE_ENDPOINTS};
 use l5d_tests::real::NAMERD;
 use namerd::store::services::Kind as Watched;
 use namerd::stream::Limits;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
@@ -204,7 +206,12 @@ async fn f16_a_rollout_of_all_slices_never_shows_fewer_than_the_api() -> Result<
 async fn f32_a_slow_reader_costs_constant_memory_and_ends_at_the_final_state() -> Result<()> {
     const SERVICES: usize = 20;
     const ROUNDS: usize = 50;
-    let on = Ground::new(Limits::default()).await?;
+    // It would be ended for taking nothing at all (K8S-146), if the machine is slow.
+    let limits = Limits {
+        stall: Duration::from_secs(3_600),
+        ..Limits::default()
+    };
+    let on = Ground::new(limits).await?;
     let names: Vec<_> = (0..SERVICES).map(|n| format!("s{n}")).collect();
     let paths: Vec<_> = names.iter().map(|n| format!("/svc/{n}")).collect();
     let paths: Vec<_> = paths.iter().map(String::as_str).collect();
@@ -299,7 +306,8 @@ async fn f33_a_storm_is_shed_with_retry_hints_and_harms_nobody() -> Result<()> {
     Ok(())
 }
 
-type Knocked = Result<tonic::Streaming<v1::Down>, tonic::Status>;
+/// A stream with its way up, which keeps it open; or why there is none.
+type Knocked = Result<(mpsc::Sender<v1::Up>, tonic::Streaming<v1::Down>), tonic::Status>;
 
 impl Ground {
     /// Says hello and waits for what comes first.
@@ -311,16 +319,16 @@ impl Ground {
         let hello = v1::Up {
             message: Some(up::Message::Hello(hello)),
         };
-        // The node goes on: it just has nothing more to say.
-        let ups =
-            tokio_stream::StreamExt::chain(tokio_stream::once(hello), tokio_stream::pending());
+        let (up, ups) = mpsc::channel(1);
+        up.send(hello).await?;
+        let ups = ReceiverStream::new(ups);
         let mut client = ResolverClient::new(self.channel(WINDOW).await?);
         let mut down = match client.follow(ups).await {
             Ok(down) => down.into_inner(),
             Err(status) => return Ok(Err(status)),
         };
         Ok(match down.message().await {
-            Ok(_) => Ok(down),
+            Ok(_) => Ok((up, down)),
             Err(status) => Err(status),
         })
     }
