@@ -47,8 +47,10 @@ pub(crate) enum Command {
     #[command(visible_alias = "node", after_help = NODES_EXAMPLES)]
     Nodes(NodesArgs),
     /// Look after a cluster: API server, rights, dtabs, gateways, clocks, certificates, namerd, nodes
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(crate::check::CheckArgs),
     /// Turn Linkerd 1.x configurations, or the manifests around them, into ours
+    #[command(after_help = MIGRATE_EXAMPLES)]
     Migrate(crate::migrate::MigrateArgs),
     /// Prints a script that completes commands and namespaces in a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
@@ -81,7 +83,8 @@ const EXAMPLES: &str = "Examples:
   namerctl nodes --resolver namerd-0:4321,namerd-1:4321
 
 namerctl reads .namerctl.{json,toml,yaml,yml,properties,hcl} here or in the nearest folder above, with keys such as
-base-url and resolver. Exit codes: 0, 1 for a difference found by `dtab diff`, 255 for any failure.";
+base-url and resolver. Exit codes: 0; 1 for a difference found by `dtab diff`, a `check` that failed, a
+migration with something left to decide; 255 for any failure.";
 const RESOLVE_EXAMPLES: &str = "Examples:
   namerctl resolve /svc/world
   namerctl resolve /svc/world -n internal -o wide
@@ -98,6 +101,18 @@ const NODES_EXAMPLES: &str = "Examples:
   namerctl nodes
   namerctl nodes node-3 -o wide
   namerctl nodes --resolver namerd-0:4321 --resolver namerd-1:4321";
+const CHECK_EXAMPLES: &str = "Examples:
+  namerctl check --namerd namerd.linkerd.svc:4321 --config namerd.yaml --config node.yaml
+  namerctl check --service-account linkerd/namerd --gateway linkerd/l5d/incoming
+  namerctl check --no-cluster --namerd 127.0.0.1:4321 -o json
+
+Exit codes: 0; 1 when a check failed; 255 when nothing could be checked.";
+const MIGRATE_EXAMPLES: &str = "Examples:
+  namerctl migrate linkerd.yaml -o migrated
+  namerctl migrate l5d-daemonset.yml namerd.yml rbac.yml --node-image registry/l5d-node:1
+  namerctl migrate linkerd.yaml --stdout --report json 2> report.json
+
+Exit codes: 0; 1 when something must be decided before the result can be used (the report says what); 255 for a failure.";
 const COMPLETION_EXAMPLES: &str = "Examples:
   source <(namerctl completion bash)
   namerctl completion zsh > ~/.zfunc/_namerctl

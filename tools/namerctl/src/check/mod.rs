@@ -46,8 +46,8 @@ pub(crate) struct CheckArgs {
     /// namerd's admin server, if it is elsewhere
     #[arg(long, value_name = "HOST:PORT")]
     admin: Option<String>,
-    /// How the API server is reached [default: as kubectl does, or the pod's service account]
-    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    /// How the API server is reached [default: KUBECONFIG and ~/.kube/config as kubectl does, or the pod's service account]
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// An API server without credentials, such as a kubectl proxy
     #[arg(long, value_name = "URL")]
@@ -95,8 +95,8 @@ fn account(text: &str) -> Result<(String, String), String> {
 pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let outcomes = examine(args).await?;
     match args.output {
-        Form::Table => anstream::print!("{}", outcomes.table()),
-        Form::Json => print!("{}", outcomes.json()),
+        Form::Table => crate::output::print(&outcomes.table())?,
+        Form::Json => crate::output::print(&outcomes.json())?,
     }
     Ok(ExitCode::from(u8::from(outcomes.has_failed())))
 }

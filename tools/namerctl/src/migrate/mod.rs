@@ -97,14 +97,14 @@ pub(crate) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
         Form::Json => made.report.json(&names),
     };
     if args.stdout {
-        print!("{}", write::joined(&made.outputs));
-        eprint!("{shown}");
+        crate::output::print(&write::joined(&made.outputs))?;
+        crate::output::remark(&shown);
     } else {
         let mut outputs = made.outputs;
         outputs.push(Output::new("report.txt", made.report.text(&names)));
         outputs.push(Output::new("report.json", made.report.json(&names)));
         write::files(&args.output, &outputs, args.force)?;
-        print!("{shown}");
+        crate::output::print(&shown)?;
     }
     Ok(ExitCode::from(u8::from(is_open)))
 }

@@ -2,6 +2,7 @@
 
 mod ctl;
 mod dtabs;
+mod migrated;
 mod names;
 mod original;
 mod settings;
