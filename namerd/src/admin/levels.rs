@@ -29,6 +29,8 @@ pub struct LogCounts {
     pub lines: Vec<(&'static str, u64)>,
     /// Left out because the same came too often.
     pub left_out: u64,
+    /// Spans of traces, by what became of them.
+    pub spans: Vec<(&'static str, u64)>,
 }
 
 /// The levels in force, by logger.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-pub(super) use self::render::{json, prometheus};
+pub(super) use self::render::{influxdb, json, prometheus};
 use super::{Admin, ClusterState};
 use crate::bind::BindState;
 use crate::meter::table as t;
@@ -236,7 +236,9 @@ fn doors(sheet: &mut Sheet, admin: &Admin) {
         sheet.label(&t::LOG_LINES, &[level], float(n));
     }
     sheet.put(&t::LOG_LEFT_OUT, float(log.left_out));
-    sheet.counts(&t::SPANS, &meter.spans);
+    for (outcome, n) in log.spans {
+        sheet.label(&t::SPANS, &[outcome], float(n));
+    }
 }
 
 /// Exact up to 2^53, which no counter here reaches.

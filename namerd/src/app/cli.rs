@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::build::Core;
-use super::logging::{self, Format};
+use super::logging::{self, Directives, Format};
+use super::traces::Traces;
 use super::{Running, files, run};
-use crate::admin::LogLevel;
 use crate::config::Config;
 use crate::k8s::crd;
 use crate::tls;
@@ -31,9 +32,15 @@ struct Arguments {
     #[arg(long)]
     crd: bool,
 
-    /// Write less or more into the log: off, error, warning, info, debug, trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log_level: LogLevel,
+    /// Write less or more into the log: off, error, warning, info, debug, trace; of one logger with LOGGER=LEVEL, such as
+    /// `info,namerd::k8s=debug`
+    #[arg(
+        long,
+        value_name = "LEVELS",
+        default_value = "info",
+        env = "NAMERD_LOG"
+    )]
+    log_level: Directives,
 
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
@@ -150,15 +157,21 @@ fn check(file: &str, config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow::Result<()> {
-    let levels = logging::start(arguments.log_level, arguments.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    // The connection to a collector lives in the runtime.
+    let entered = runtime.enter();
+    let traces = config.traces.as_ref().map(Traces::start).transpose()?;
+    let (levels, report) =
+        logging::start(&arguments.log_level, arguments.log_format, traces.as_ref())?;
+    let report = AbortOnDropHandle::new(runtime.spawn(report));
+    drop(entered);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %config.effective(), "starting");
     files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let ended: anyhow::Result<()> = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let namerd = run(config, warnings, levels).await?;
@@ -172,6 +185,10 @@ fn serve(config: Config, warnings: Vec<String>, arguments: &Arguments) -> anyhow
         }
         wait(namerd, &mut signals).await
     });
+    drop(report);
+    if let Some(traces) = traces {
+        traces.end();
+    }
     // What was cut off must not hold up the exit.
     runtime.shutdown_background();
     ended

@@ -53,6 +53,7 @@ impl Interfaces {
                 gate: Arc::clone(&gate),
                 nodes: Arc::clone(&core.guards[i].nodes),
                 connection_age: interface.connection_age,
+                meter: Arc::clone(&core.meter),
             };
             match &interface.kind {
                 InterfaceKind::Mesh(options) => {
@@ -219,6 +220,7 @@ pub(super) fn pages(
         warnings,
         security: config.admin.security.clone(),
         prometheus_paths: config.prometheus_paths.clone(),
+        influxdb: config.influxdb,
         engine: core.engine.clone(),
         store: Arc::clone(&core.store),
         binder: core.binder.clone(),

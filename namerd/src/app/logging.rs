@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing_subscriber::filter::Targets;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-use crate::admin::{LogLevel, LogLevels};
+use super::flood::{Flood, Quiet};
+use super::traces::{self, Traces};
+use crate::admin::{LogCounts, LogLevel, LogLevels};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// For people.
     #[default]
+    #[value(alias("plain"))]
     Text,
     /// One object a line.
     Json,
@@ -26,11 +31,16 @@ pub(super) enum Format {
 /// The root of all loggers.
 const ROOT: &str = "root";
 
-/// What can be set apart from the root.
-const LOGGERS: [&str; 12] = [
+/// What can be set apart from the root: the modules of namerd, and libraries that say something.
+const LOGGERS: [&str; 21] = [
+    "h2",
+    "hickory_proto",
+    "hyper",
+    "kube_client",
     "namerd::admin",
     "namerd::api",
     "namerd::app",
+    "namerd::auth",
     "namerd::bind",
     "namerd::consul",
     "namerd::dial",
@@ -39,23 +49,75 @@ const LOGGERS: [&str; 12] = [
     "namerd::k8s",
     "namerd::store",
     "namerd::stream",
+    "namerd::tls",
     "namerd::transform",
+    "namerd::web",
+    "rustls",
+    "tonic",
 ];
+
+/// What is logged from the start on: `LEVEL`, `LOGGER=LEVEL`, or several of them with commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directives(BTreeMap<&'static str, LogLevel>);
+
+impl FromStr for Directives {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut set = BTreeMap::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            let (logger, level) = part.split_once('=').unwrap_or((ROOT, part));
+            set.insert(known(logger.trim())?, level.trim().parse()?);
+        }
+        Ok(Self(set))
+    }
+}
+
+fn known(logger: &str) -> Result<&'static str, String> {
+    let mut all = std::iter::once(ROOT).chain(LOGGERS);
+    let unknown = || {
+        format!(
+            "unknown logger {logger}; known: {ROOT}, {}",
+            LOGGERS.join(", ")
+        )
+    };
+    all.find(|name| *name == logger).ok_or_else(unknown)
+}
 
 /// The levels in force.
 struct Levels {
     set: Mutex<BTreeMap<&'static str, LogLevel>>,
     filter: reload::Handle<Targets, Registry>,
+    flood: Arc<Flood>,
+    spans: Option<Arc<traces::Counts>>,
 }
+
+/// The target of spans that are for traces; they are no log lines.
+const TRACE: &str = "trace";
 
 /// Levels that cannot be changed, for a namerd inside another process, whose log is not its own.
 #[derive(Clone, Copy, Debug)]
 pub struct NoLevels;
 
-/// Begins to log.
-pub(super) fn start(level: LogLevel, format: Format) -> Result<Arc<dyn LogLevels>, TryInitError> {
-    let set = BTreeMap::from([(ROOT, level)]);
+/// Begins to log, and to trace if there is somebody to trace for. The second result never ends: it says what was left out.
+pub(super) fn start(
+    levels: &Directives,
+    format: Format,
+    traces: Option<&Traces>,
+) -> Result<
+    (
+        Arc<dyn LogLevels>,
+        impl Future<Output = ()> + Send + 'static,
+    ),
+    TryInitError,
+> {
+    let set = levels.0.clone();
     let (filter, handle) = reload::Layer::new(targets(&set));
+    let flood = Arc::<Flood>::default();
     let lines = fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
@@ -63,14 +125,27 @@ pub(super) fn start(level: LogLevel, format: Format) -> Result<Arc<dyn LogLevels
         Format::Text => lines.boxed(),
         Format::Json => lines.json().boxed(),
     };
+    let lines = lines.with_filter(filter.and(Quiet(Arc::clone(&flood))));
+    let spans = traces.map(|traces| {
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer.clone())
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
+        layer.with_filter(Targets::new().with_target(TRACE, LevelFilter::INFO))
+    });
     tracing_subscriber::registry()
-        .with(filter)
         .with(lines)
+        .with(spans)
         .try_init()?;
-    Ok(Arc::new(Levels {
+    let levels = Levels {
         set: Mutex::new(set),
         filter: handle,
-    }))
+        flood: Arc::clone(&flood),
+        spans: traces.map(|traces| Arc::clone(&traces.counts)),
+    };
+    Ok((Arc::new(levels), async move { flood.report().await }))
 }
 
 fn targets(set: &BTreeMap<&'static str, LogLevel>) -> Targets {
@@ -84,6 +159,7 @@ fn targets(set: &BTreeMap<&'static str, LogLevel>) -> Targets {
     Targets::new()
         .with_default(root.filter())
         .with_target("kube_client", client.filter())
+        .with_target(TRACE, LevelFilter::OFF)
         .with_targets(own.map(|(name, level)| (*name, level.filter())))
 }
 
@@ -96,19 +172,24 @@ impl LogLevels for Levels {
     }
 
     fn set(&self, logger: &str, level: LogLevel) -> Result<(), String> {
-        let known = std::iter::once(ROOT).chain(LOGGERS);
-        let Some(logger) = known.clone().find(|name| *name == logger) else {
-            let known: Vec<_> = known.collect();
-            return Err(format!(
-                "unknown logger {logger}; known: {}",
-                known.join(", ")
-            ));
-        };
+        let logger = known(logger)?;
         let mut set = self.set.lock();
         set.insert(logger, level);
         self.filter
             .reload(targets(&set))
             .map_err(|e| format!("the level cannot be changed: {e}"))
+    }
+
+    fn counts(&self) -> LogCounts {
+        LogCounts {
+            lines: self.flood.lines(),
+            left_out: self.flood.left_out(),
+            spans: self
+                .spans
+                .as_ref()
+                .map(|counts| counts.all())
+                .unwrap_or_default(),
+        }
     }
 }
 
@@ -119,5 +200,28 @@ impl LogLevels for NoLevels {
 
     fn set(&self, _: &str, _: LogLevel) -> Result<(), String> {
         Err("the log belongs to the process around this namerd".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_name_loggers_and_mistakes() {
+        let read = |text: &str| text.parse::<Directives>();
+        let set = read("warning, namerd::k8s=debug").expect("is read").0;
+        assert_eq!(set[ROOT], LogLevel::Warning);
+        assert_eq!(set["namerd::k8s"], LogLevel::Debug);
+        let filter = targets(&set);
+        assert!(filter.would_enable("namerd::k8s::watch", &tracing::Level::DEBUG));
+        assert!(!filter.would_enable("namerd::bind", &tracing::Level::INFO));
+        assert!(!filter.would_enable(TRACE, &tracing::Level::ERROR));
+        assert!(
+            read("namerd::nosuch=info")
+                .expect_err("unknown")
+                .contains("namerd::stream")
+        );
+        assert!(read("loud").expect_err("unknown").contains("known: ALL"));
     }
 }

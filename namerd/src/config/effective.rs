@@ -43,6 +43,15 @@ pub(super) fn config(config: &Config) -> Value {
         })
         .collect();
     let prometheus = json!({"kind": "io.l5d.prometheus"});
+    let influxdb = config.influxdb.then(|| json!({"kind": "io.l5d.influxdb"}));
+    let traces = config.traces.as_ref().map(|traces| {
+        json!({
+            "kind": "io.l5d.opentelemetry",
+            "endpoint": traces.endpoint,
+            "sampleRate": traces.sample_rate,
+            "serviceName": traces.service_name,
+        })
+    });
     let more = config
         .prometheus_paths
         .iter()
@@ -52,7 +61,7 @@ pub(super) fn config(config: &Config) -> Value {
         "storage": storage(&config.storage),
         "namers": config.namers.iter().map(namer).collect::<Vec<_>>(),
         "interfaces": interfaces,
-        "telemetry": std::iter::once(prometheus).chain(more).collect::<Vec<_>>(),
+        "telemetry": std::iter::once(prometheus).chain(more).chain(influxdb).chain(traces).collect::<Vec<_>>(),
     })
 }
 

@@ -48,8 +48,23 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Further paths at which the admin server serves Prometheus metrics.
     pub prometheus_paths: Vec<String>,
+    /// Whether the admin server serves metrics for InfluxDB.
+    pub influxdb: bool,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<Traces>,
     /// Where this process runs.
     pub own: Own,
+}
+
+/// `io.l5d.opentelemetry`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// The collector, `http://HOST:PORT`, OTLP over gRPC.
+    pub endpoint: String,
+    /// The share of traces that begin here and are recorded, 0 to 1; whoever calls with a trace decides for it.
+    pub sample_rate: f64,
+    /// What this process is called there.
+    pub service_name: String,
 }
 
 /// Where this process runs, as its environment says: what node-bound transformers mean to callers that name no node.
@@ -287,10 +302,13 @@ impl Config {
         let config = reader.top().map(|top| {
             let (interfaces, conflicts) = interfaces::interfaces(&top, env);
             let (admin, admin_claim) = servers::admin(&top);
+            let telemetry = telemetry::read(&top);
             let config = Config {
                 storage: storage::read(&top, env),
                 namers: namers::read(&top, env),
-                prometheus_paths: telemetry::read(&top),
+                prometheus_paths: telemetry.prometheus_paths,
+                influxdb: telemetry.influxdb,
+                traces: telemetry.traces,
                 own: Own {
                     node: env("NODE_NAME").filter(|name| !name.is_empty()),
                     pod_ip: env("POD_IP").and_then(|ip| ip.parse().ok()),

@@ -1,18 +1,25 @@
-//! `telemetry`: metrics are always on, so most of it only has to be understood (control plane 3.4, 10.1).
+//! `telemetry`: metrics are always on, so most of it only has to be understood (control plane 3.4, 10.1). Traces go
+//! out only where `io.l5d.opentelemetry` names a collector.
 
 use l5d_config::{Kinds, Section};
+
+use super::Traces;
 
 const TELEMETERS: Kinds = Kinds {
     what: "telemeter",
     known: &[
+        "io.l5d.influxdb",
+        "io.l5d.opentelemetry",
         "io.l5d.prometheus",
         "io.l5d.recentRequests",
         "io.l5d.zipkin",
         "io.l5d.tracelog",
     ],
     others: &[
-        ("io.l5d.influxdb", "is not supported yet"),
-        ("io.l5d.statsd", "is not supported yet"),
+        (
+            "io.l5d.statsd",
+            "is not supported: scrape /admin/metrics/prometheus, or read /admin/metrics.json",
+        ),
         (
             "io.l5d.commonMetrics",
             "is not supported: /admin/metrics.json and /admin/metrics/prometheus are always there",
@@ -20,29 +27,81 @@ const TELEMETERS: Kinds = Kinds {
     ],
 };
 
-/// Further paths of the Prometheus page.
-pub(super) fn read(top: &Section<'_>) -> Vec<String> {
-    let sections = top.key("telemetry").sections().unwrap_or_default();
-    sections.into_iter().filter_map(telemeter).collect()
+/// What telemeters were asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Telemetry {
+    /// Further paths of the Prometheus page.
+    pub(super) prometheus_paths: Vec<String>,
+    /// Whether the InfluxDB page is served.
+    pub(super) influxdb: bool,
+    /// Where traces go.
+    pub(super) traces: Option<Traces>,
 }
 
-fn telemeter(mut section: Section<'_>) -> Option<String> {
-    let kind = section.kind(&TELEMETERS)?;
-    section.key("experimental").boolean();
-    if kind == "io.l5d.prometheus" {
-        section.legacy(
-            "prefix",
-            "namerd's metrics are named namerd_... as they are",
-        );
-        let field = section.key("path");
-        let spot = field.spot();
-        let path = field.string()?;
-        if !path.starts_with('/') {
-            let message = format!("{}.path must start with `/`", section.name());
-            section.reader().mistake(spot, message, None);
-        }
-        return Some(path);
+pub(super) fn read(top: &Section<'_>) -> Telemetry {
+    let mut telemetry = Telemetry::default();
+    for section in top.key("telemetry").sections().unwrap_or_default() {
+        telemeter(section, &mut telemetry);
     }
+    telemetry
+}
+
+fn telemeter(mut section: Section<'_>, telemetry: &mut Telemetry) {
+    let Some(kind) = section.kind(&TELEMETERS) else {
+        return;
+    };
+    section.key("experimental").boolean();
+    match kind {
+        "io.l5d.prometheus" => telemetry.prometheus_paths.extend(prometheus(&section)),
+        "io.l5d.influxdb" => telemetry.influxdb = true,
+        "io.l5d.opentelemetry" if telemetry.traces.is_some() => {
+            let message = "traces go to one collector only";
+            section.reader().mistake(section.spot(), message, None);
+        }
+        "io.l5d.opentelemetry" => telemetry.traces = opentelemetry(&section),
+        _ => without_effect(&section, kind),
+    }
+}
+
+fn prometheus(section: &Section<'_>) -> Option<String> {
+    section.legacy(
+        "prefix",
+        "namerd's metrics are named namerd_... as they are",
+    );
+    let field = section.key("path");
+    let spot = field.spot();
+    let path = field.string()?;
+    if !path.starts_with('/') {
+        let message = format!("{}.path must start with `/`", section.name());
+        section.reader().mistake(spot, message, None);
+    }
+    Some(path)
+}
+
+/// `endpoint`, `sampleRate` (1.0), `serviceName` (`namerd`).
+fn opentelemetry(section: &Section<'_>) -> Option<Traces> {
+    let sample_rate = section.key("sampleRate").number(0.0..=1.0);
+    let service_name = section.key("serviceName").string();
+    let field = section.need("endpoint");
+    let spot = field.spot();
+    let endpoint = field.string()?;
+    let uri = endpoint.parse::<http::Uri>().ok();
+    if !uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some()) {
+        let message = format!(
+            "{}.endpoint must be the http:// address of a collector that speaks OTLP over gRPC, such as http://127.0.0.1:4317; \
+             TLS is for a collector beside this process to add",
+            section.name()
+        );
+        section.reader().mistake(spot, message, None);
+    }
+    Some(Traces {
+        endpoint,
+        sample_rate: sample_rate.unwrap_or(1.0),
+        service_name: service_name.unwrap_or_else(|| "namerd".to_owned()),
+    })
+}
+
+fn without_effect(section: &Section<'_>, kind: &str) {
     section.key("sampleRate").number(0.0..=1.0);
     match kind {
         "io.l5d.recentRequests" => drop(section.key("capacity").integer(1..=1_000_000)),
@@ -52,7 +111,7 @@ fn telemeter(mut section: Section<'_>) -> Option<String> {
         }
         _ => drop(section.key("level").string()),
     }
-    let message = format!("telemeter {kind} has no effect: namerd traces no requests");
+    let message =
+        format!("telemeter {kind} has no effect: namerd's own traces go to io.l5d.opentelemetry");
     section.reader().warn(section.spot(), message, None);
-    None
 }

@@ -270,7 +270,11 @@ fn later_and_refused_kinds_are_named_never_ignored() {
         ),
         (
             &with("telemetry: [{kind: io.l5d.statsd}]"),
-            "telemeter kind `io.l5d.statsd` is not supported yet",
+            "telemeter kind `io.l5d.statsd` is not supported: scrape /admin/metrics/prometheus",
+        ),
+        (
+            &with("telemetry: [{kind: io.l5d.opentelemetry, endpoint: 'https://otel:4317'}]"),
+            "telemetry[0].endpoint must be the http:// address of a collector",
         ),
         (
             &with("namers: [{kind: io.l5d.k8s, endpoints: legacy}]"),
@@ -285,6 +289,24 @@ fn later_and_refused_kinds_are_named_never_ignored() {
         let all = mistakes(text);
         assert!(all.len() == 1 && all[0].contains(want), "{text}: {all:?}");
     }
+}
+
+#[test]
+fn traces_go_nowhere_unless_a_collector_is_named() {
+    assert_eq!(good(&with("")).traces, None);
+    let text = with(
+        "telemetry: [{kind: io.l5d.opentelemetry, endpoint: 'http://otel:4317'}, {kind: io.l5d.influxdb}]",
+    );
+    let config = good(&text);
+    let traces = Traces {
+        endpoint: "http://otel:4317".to_owned(),
+        sample_rate: 1.0,
+        service_name: "namerd".to_owned(),
+    };
+    assert_eq!(config.traces, Some(traces));
+    assert!(config.influxdb);
+    let shown = config.effective()["telemetry"].to_string();
+    assert!(shown.contains("http://otel:4317") && shown.contains("io.l5d.influxdb"));
 }
 
 #[test]

@@ -27,6 +27,4 @@ pub struct Meter {
     pub store_seconds: Histograms,
     /// Requests to the admin server: category of the page, status.
     pub admin: Counts<2>,
-    /// Spans of traces: `exported`, `failed`, `dropped`.
-    pub spans: Counts<1>,
 }
