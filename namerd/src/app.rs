@@ -11,12 +11,14 @@ mod build;
 mod cli;
 mod doors;
 mod files;
+mod flood;
 mod gates;
 mod guards;
 mod logging;
 mod namers;
 mod sources;
 mod stores;
+mod traces;
 
 #[cfg(test)]
 mod tests;

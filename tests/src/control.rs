@@ -142,6 +142,7 @@ impl ControlPlane {
             gate: Gate::plain(SocketOptions::default()),
             nodes,
             connection_age: None,
+            meter: Arc::default(),
         };
         let serve = serve(port.listen()?, api, self.token.clone());
         self.tasks.spawn(async move {

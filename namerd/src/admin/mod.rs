@@ -52,6 +52,8 @@ pub struct Admin {
     pub security: Security,
     /// Further paths of the Prometheus page.
     pub prometheus_paths: Vec<String>,
+    /// Whether metrics are served for InfluxDB.
+    pub influxdb: bool,
     /// Recomputations.
     pub engine: Engine,
     /// Dtabs.
@@ -191,6 +193,11 @@ impl Admin {
             }
             ("/ui/dtab.json", method) if !is_get(method) => {
                 web::not_allowed("GET, HEAD, PUT, DELETE")
+            }
+            ("/admin/metrics/influxdb", method) if is_get(method) && self.influxdb => {
+                let host = request.headers().get(http::header::HOST);
+                let host = host.and_then(|host| host.to_str().ok()).unwrap_or("none");
+                web::document(TEXT, metrics::influxdb(&metrics::gather(self), host))
             }
             (_, method) if is_get(method) && path.starts_with("/ui/") => {
                 or_refused(self.view(path, &Params::of_query(request.uri())).await)

@@ -41,6 +41,7 @@ fn admin() -> Admin {
         warnings: vec!["a warning".to_owned()],
         security: Security::default(),
         prometheus_paths: vec!["/prom".to_owned()],
+        influxdb: true,
         engine,
         store,
         hub: Hub::new(binder.clone(), Arc::new(NoSources), Limits::default()),
@@ -209,6 +210,9 @@ async fn metrics_come_as_text_and_as_json() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} not in {text}");
     }
+    let (_, influx) = world.get("/admin/metrics/influxdb").await;
+    let line = "namerd_k8s_watch_synced,host=x,api=http://api,source=k8s/nodes gauge=0";
+    assert!(influx.lines().any(|l| l == line), "{influx}");
     let (_, flat) = world
         .get("/admin/metrics.json?q=api/http_requests_total/bind")
         .await;

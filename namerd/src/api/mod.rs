@@ -7,6 +7,7 @@ mod explain;
 mod follow;
 pub mod http;
 mod live;
+mod measure;
 mod mesh;
 mod resolver;
 mod serve;

@@ -20,6 +20,7 @@ use super::web::{Answers, answers};
 use super::{destination, mesh};
 use crate::auth::NodeGuard;
 use crate::config::{DestinationOptions, MeshOptions};
+use crate::meter::Meter;
 use crate::store::Cell;
 use crate::stream::{Doors, Hub, adapt};
 use crate::tls::{Gate, Socket};
@@ -41,6 +42,8 @@ pub struct Api {
     pub nodes: Arc<NodeGuard>,
     /// When connections are asked to move on; `None`: never.
     pub connection_age: Option<Duration>,
+    /// Where calls and limits are counted.
+    pub meter: Arc<Meter>,
 }
 
 /// After an accept that failed (no file descriptors), before the next one.
@@ -93,6 +96,7 @@ pub async fn serve_as(
                 }
             };
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                api.meter.limits.count(["connections"]);
                 tracing::warn!(%addr, "refused: all connections of this port are taken");
                 continue;
             };
@@ -173,11 +177,11 @@ fn routes(api: &Api, doors: &Doors, offer: &Offer) -> io::Result<(HealthReporter
         Offer::Mesh(options) => {
             let routes = routes.add_service(Resolver::new(api.clone(), doors.clone()));
             let routes = mesh::add(routes, api, doors);
-            answers(routes.prepare(), &options.grpc_web_origins)
+            answers(routes.prepare(), &options.grpc_web_origins, &api.meter)
         }
         Offer::Destination(options) => {
             let routes = destination::add(routes, api, doors, options);
-            answers(routes.prepare(), &[])
+            answers(routes.prepare(), &[], &api.meter)
         }
     };
     Ok((reporter, answers))

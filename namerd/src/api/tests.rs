@@ -63,6 +63,7 @@ impl Port {
             gate: Gate::plain(SocketOptions::default()),
             nodes: NodeGuard::open(),
             connection_age: None,
+            meter: Arc::default(),
         };
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve_as(listener, api, offer, stop.clone()));

@@ -4,6 +4,7 @@
 //! directions at once, which no browser has; tools' calls work.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
@@ -15,7 +16,9 @@ use tower::Layer as _;
 use tower::util::BoxCloneSyncService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::measure::Measured;
 use super::mesh::Manners;
+use crate::meter::Meter;
 
 /// What answers the requests of a port.
 pub(super) type Answers = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -33,8 +36,8 @@ const SENT: [&str; 5] = [
 const READ: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
 /// The routes in the manners of all their clients, open to pages of these origins.
-pub(super) fn answers(routes: Routes, origins: &[String]) -> Answers {
-    let service = GrpcWebLayer::new().layer(Manners(routes));
+pub(super) fn answers(routes: Routes, origins: &[String], meter: &Arc<Meter>) -> Answers {
+    let service = GrpcWebLayer::new().layer(Manners(Measured::new(routes, Arc::clone(meter))));
     if origins.is_empty() {
         return BoxCloneSyncService::new(service);
     }

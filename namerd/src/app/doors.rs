@@ -15,7 +15,7 @@ use super::gates::Gates;
 use crate::admin::{Admin, ClusterState, LogLevels, NamerState, Pages, Watchers};
 use crate::api::http::{Controller, Waits};
 use crate::api::{self, Api, Offer};
-use crate::config::{Config, InterfaceKind, Server};
+use crate::config::{Config, Interface, InterfaceKind, Security, Server};
 use crate::web::{ListenError, listen, serve};
 
 /// Connections of one gRPC port: 5,000 nodes, each with one, and tools.
@@ -189,6 +189,13 @@ impl Drop for AdminThread {
 /// For answers of the admin server that are under way at the stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 
+/// Whether the admin page may only show dtabs. Nobody proves anything there, so where a controller asks writers for a proof
+/// the page must not be the way around it.
+pub(super) fn is_read_only(config: &Config) -> bool {
+    let asks = |interface: &Interface| !interface.callers.writes.is_empty();
+    config.admin.security.read_only || config.interfaces.iter().any(asks)
+}
+
 /// What the admin server shows.
 pub(super) fn pages(
     config: &Config,
@@ -218,7 +225,10 @@ pub(super) fn pages(
     Admin {
         config: config.effective(),
         warnings,
-        security: config.admin.security.clone(),
+        security: Security {
+            read_only: is_read_only(config),
+            ..config.admin.security.clone()
+        },
         prometheus_paths: config.prometheus_paths.clone(),
         influxdb: config.influxdb,
         engine: core.engine.clone(),

@@ -123,3 +123,19 @@ async fn the_death_of_a_vital_part_ends_the_process_with_an_error() {
     assert!(died.expect_err("it died").to_string().contains("panic"));
     assert!(stop.is_cancelled());
 }
+
+/// The page asks nobody who they are, so it is no way around a controller that does.
+#[tokio::test]
+async fn the_page_writes_only_where_anybody_may_write() {
+    assert!(!doors::is_read_only(&config(BOTH)));
+    let asking = BOTH.replace(
+        "io.l5d.httpController, port: 0",
+        "io.l5d.httpController, port: 0, auth: {writes: token, host: localhost, port: 8001}",
+    );
+    assert!(doors::is_read_only(&config(&asking)));
+    let closed = BOTH.replace(
+        "admin: {port: 0}",
+        "admin: {port: 0, security: {readOnly: true}}",
+    );
+    assert!(doors::is_read_only(&config(&closed)));
+}

@@ -10,6 +10,7 @@ mod reply;
 mod requests;
 mod serve;
 mod shapes;
+pub mod spans;
 mod target;
 
 pub use explain::{Ask, explain};

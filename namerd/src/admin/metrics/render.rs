@@ -59,6 +59,35 @@ fn histogram(out: &mut String, name: &str, mut labels: Vec<String>, measured: &M
     line(out, &format!("{name}_count"), &labels, count);
 }
 
+/// InfluxDB's line protocol: one line a series, `host` as a tag, no times, so that the reader's clock counts.
+pub(in crate::admin) fn influxdb(metrics: &[Metric], host: &str) -> String {
+    // Tags may not be empty; blanks, commas and equal signs are escaped.
+    let tag = |value: &str| match value {
+        "" => "none".to_owned(),
+        value => value
+            .replace('\\', "\\\\")
+            .replace([' ', '\n'], "\\ ")
+            .replace(',', "\\,")
+            .replace('=', "\\="),
+    };
+    let mut out = String::new();
+    for metric in metrics {
+        for (values, value) in &metric.samples {
+            out.push_str(&format!("{},host={}", metric.of.name, tag(host)));
+            for (label, value) in metric.of.labels.iter().zip(values) {
+                out.push_str(&format!(",{label}={}", tag(value)));
+            }
+            let fields = match (value, metric.of.kind) {
+                (Number::Number(n), Type::Counter) => format!("counter={n}"),
+                (Number::Number(n), _) => format!("gauge={n}"),
+                (Number::Histogram(m), _) => format!("count={},sum={}", m.count(), m.sum),
+            };
+            out.push_str(&format!(" {fields}\n"));
+        }
+    }
+    out
+}
+
 /// Label values (prometheus.io, text format): backslash, quote and line feed.
 fn escape(value: &str) -> String {
     value

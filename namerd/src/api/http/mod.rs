@@ -24,11 +24,12 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::auth::CallerGuard;
 use crate::bind::Binder;
 use crate::store::DtabStore;
-use crate::web::{self, Body, Refusal, Requests};
+use crate::web::{self, Body, Refusal, Requests, spans};
 
 /// How long answers may wait for what is not known yet.
 #[derive(Clone, Copy, Debug)]
@@ -127,16 +128,21 @@ impl web::Handler for Controller {
         let began = Instant::now();
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
-        let response = match route {
-            Some(route) => match access::check(&self.guard, route, &request).await {
-                Ok(()) => self.answer(route, request).await.unwrap_or_else(Into::into),
-                Err(refused) => refused,
-            },
-            None => web::empty(StatusCode::NOT_FOUND),
-        };
         let name = route.map_or("other", Route::name);
-        self.requests
-            .count(name, response.status(), began.elapsed());
+        let span = spans::call(request.headers(), &format!("http {name}"));
+        let answer = async {
+            match route {
+                Some(route) => match access::check(&self.guard, route, &request).await {
+                    Ok(()) => self.answer(route, request).await.unwrap_or_else(Into::into),
+                    Err(refused) => refused,
+                },
+                None => web::empty(StatusCode::NOT_FOUND),
+            }
+        };
+        let response = answer.instrument(span.clone()).await;
+        let status = response.status();
+        spans::ended(&span, status.as_str(), status.is_server_error());
+        self.requests.count(name, status, began.elapsed());
         response
     }
 }
