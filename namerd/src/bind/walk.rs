@@ -251,24 +251,20 @@ impl<'a, 'r> Walk<'a, 'r> {
             shown = leaf.id.to_string();
             bound = after;
         }
-        let rule = if befores.is_empty() { rule } else { None };
         let (leaf, replicas) = bound;
-        let last = node(shown, rule, DelegationKind::Leaf { leaf, replicas });
-        befores
-            .into_iter()
-            .rev()
-            .fold(last, |after, (path, name, before)| {
-                let after = Box::new(after);
-                node(
-                    path,
-                    None,
-                    DelegationKind::Transformation {
-                        name,
-                        before,
-                        after,
-                    },
-                )
-            })
+        let last = node(shown, None, DelegationKind::Leaf { leaf, replicas });
+        let top = befores.into_iter().rev();
+        let top = top.fold(last, |after, (path, name, before)| {
+            let after = Box::new(after);
+            let kind = DelegationKind::Transformation {
+                name,
+                before,
+                after,
+            };
+            node(path, None, kind)
+        });
+        // The rule led to the name, and what transformers made of it has none.
+        Delegation { rule, ..top }
     }
 
     fn bound(&mut self, leaf: &Leaf, chain: &Chain) -> (BoundLeaf, Replicas) {

@@ -110,7 +110,9 @@ pub fn delegation(node: &Delegation) -> String {
     let mut members = Members::default();
     members.text("type", type_of(&node.kind));
     members.text("path", &node.path);
-    if let Some((rule, ..)) = &node.rule {
+    let is_transformation = matches!(node.kind, DelegationKind::Transformation { .. });
+    // A transformation has no dentry in this form (naming 7.1).
+    if let Some((rule, ..)) = node.rule.as_ref().filter(|_| !is_transformation) {
         let mut dentry = Members::default();
         dentry.text("prefix", &rule.prefix.to_string());
         dentry.text("dst", &rule.dst.to_string());

@@ -138,8 +138,8 @@ fn shown(delegation: &Delegation) -> v1::BoundDelegateTree {
         .map(|(dentry, ..)| (&**dentry).into());
     v1::BoundDelegateTree {
         path: Some((&path(&delegation.path)).into()),
-        // Readers refuse nodes without a rule, except of transformations (trap 35).
-        dentry: rule.or_else(|| (!is_transformation).then(no_rule)),
+        // Readers refuse nodes without a rule, except of transformations, which have none (trap 35).
+        dentry: (!is_transformation).then(|| rule.unwrap_or_else(no_rule)),
         node: Some(node),
     }
 }
