@@ -30,7 +30,7 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Read and write the dtabs of namespaces
-    #[command(visible_alias = "dtabs")]
+    #[command(alias = "dtabs")]
     Dtab(DtabArgs),
     /// What a path is now: its tree and addresses
     #[command(after_help = RESOLVE_EXAMPLES)]
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// The steps of a path over HTTP, which an old namerd has as well
     Delegate(DelegateArgs),
     /// The node proxies that follow, on every replica that is named
-    #[command(visible_alias = "node", after_help = NODES_EXAMPLES)]
+    #[command(alias = "node", after_help = NODES_EXAMPLES)]
     Nodes(NodesArgs),
     /// Look after a cluster: API server, rights, dtabs, gateways, clocks, certificates, namerd, nodes
     #[command(after_help = CHECK_EXAMPLES)]

@@ -212,3 +212,39 @@ async fn an_edit_that_cannot_be_written_stays_in_its_file() -> Result<()> {
     assert!(said.contains("nothing was written"), "{said}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_version_is_found_and_restored() -> Result<()> {
+    let namerd = Namerd::start("/a => /b", "").await?;
+    let ctl = Ctl::at(&namerd)?;
+    ctl.file("new.dtab", "/a => /c ; /d => /e")?;
+    ctl.run("dtab update default new.dtab").await?.ok();
+    let names = ctl.run("dtab history default -o name").await?.ok();
+    assert_eq!(names, "AAAAAAAAAAI=\nAAAAAAAAAAE=\n");
+    let table = ctl.run("dtab history default").await?.ok();
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["VERSION", "WRITTEN", "ENTRIES"]);
+    assert_eq!((lines[1][0], lines[1].last()), ("AAAAAAAAAAI=", Some(&"2")));
+    assert_eq!((lines[2][0], lines[2].last()), ("AAAAAAAAAAE=", Some(&"1")));
+    let wide = ctl.run("dtab history default -o wide").await?.ok();
+    assert!(
+        wide.contains("/a  => /c ;\n/d  => /e ;\n\n# version AAAAAAAAAAE="),
+        "{wide}"
+    );
+    assert_eq!(
+        ctl.run("dtab restore default AAAAAAAAAAE=").await?.ok(),
+        "Restored default\n"
+    );
+    let now = "# version AAAAAAAAAAM=\n/a  => /b ;\n";
+    assert_eq!(ctl.run("dtab get default").await?.ok(), now);
+    let said = ctl.run("dtab restore default AAAAAAAAAAk=").await?.failed();
+    assert!(
+        said.starts_with("Error: unexpected response: 410 Gone\n  "),
+        "{said}"
+    );
+    assert_eq!(ctl.run("dtab history nothing").await?.code, 255);
+    Ok(())
+}

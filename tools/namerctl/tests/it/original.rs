@@ -54,7 +54,7 @@ fn steps() -> Result<Vec<Step>> {
 }
 
 /// `is_ours`: errors are told on standard error alone (control plane 8.4), with more below the first line.
-async fn session(ctl: &Ctl, is_ours: bool) -> Result<()> {
+pub(crate) async fn session(ctl: &Ctl, is_ours: bool) -> Result<()> {
     ctl.file("my.dtab", "/a => /b ; # one\n/a => 0.3 * /c & 0.7 * /d;\n")?;
     for step in steps()? {
         let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
