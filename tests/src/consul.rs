@@ -104,6 +104,13 @@ impl RealConsul {
         Ok(())
     }
 
+    /// Forgets all data while it is down; the next start is of an empty Consul, whose indexes begin anew.
+    pub async fn wipe(&mut self) -> Result<()> {
+        self.kill().await?;
+        fs::remove_dir_all(self.dir.path().join("data"))?;
+        Ok(())
+    }
+
     /// Writes a key behind everybody's back.
     pub async fn put(&self, key: &str, value: &str) -> Result<()> {
         // The value is the body as it is; a JSON text would have quotes.

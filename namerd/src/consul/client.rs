@@ -63,7 +63,10 @@ pub(super) enum CallError {
 pub(super) struct Poll {
     client: Client,
     path: String,
+    /// What to wait for; 0: nothing, the next answer is to come at once.
     index: u64,
+    /// The index of the last answer, also of one before a failure.
+    last: u64,
 }
 
 /// An answer of a poll.
@@ -110,6 +113,7 @@ impl Client {
             client: self.clone(),
             path,
             index: 0,
+            last: 0,
         }
     }
 
@@ -191,9 +195,9 @@ impl Poll {
     /// The next answer: the first at once, later ones when something may have changed or after a minute. After an error
     /// the next answer comes at once. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<News, CallError> {
-        let before = std::mem::take(&mut self.index);
+        let index = std::mem::take(&mut self.index);
         let join = if self.path.contains('?') { '&' } else { '?' };
-        let (path, limit) = match before {
+        let (path, limit) = match index {
             0 => (self.path.clone(), ANSWER_TIME),
             index => {
                 let hold = HOLD.as_secs();
@@ -207,7 +211,8 @@ impl Poll {
             // Asked with it, Consul would answer at once, again and again.
             return Err(CallError::Unreadable("it has no index".to_owned()));
         }
-        let went_back = answer.index < before;
+        let went_back = answer.index < self.last;
+        self.last = answer.index;
         // An index that has gone back says nothing of what was missed: the next answer is to come at once.
         self.index = if went_back { 0 } else { answer.index };
         Ok(News { answer, went_back })

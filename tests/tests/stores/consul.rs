@@ -5,10 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use l5d_tests::client::ApiClient;
 use l5d_tests::consul::RealConsul;
-use l5d_tests::store_suite::{self, Backing, NEWS, Opened};
+use l5d_tests::store_suite::{self, Backing, NEWS, Opened, dtab};
 use namerd::app::{NoLevels, Running, run};
 use namerd::config::{Config, Storage};
 use namerd::consul::ConsulStore;
+use namerd::store::NamespaceState;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -89,6 +90,27 @@ async fn killing_consul_loses_no_acknowledged_write_and_empties_nothing() -> Res
         Some(consul) => kills::lose_and_empty_nothing(Mortal(consul)).await,
         None => Ok(()),
     }
+}
+
+/// A Consul restored from an older state, here an empty one, is believed although its indexes begin anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consul_that_goes_back_in_time_is_followed() -> Result<()> {
+    let Some(mut consul) = RealConsul::start().await? else {
+        return Ok(());
+    };
+    let follower = open(&consul)?;
+    for n in 0..200 {
+        follower.store.put("a", dtab(n)).await?;
+    }
+    consul.wipe().await?;
+    follower.wait_dtab("a", &dtab(199)).await?;
+    consul.start_again().await?;
+    consul.put("namerd/dtabs/b", "/svc=>/v1").await?;
+    follower.wait_dtab("b", &dtab(1)).await?;
+    follower
+        .wait("a", |state| *state == NamespaceState::Absent)
+        .await?;
+    Ok(())
 }
 
 /// A namerd whose services and dtabs are in Consul; its names over HTTP.
