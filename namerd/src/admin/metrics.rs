@@ -105,6 +105,7 @@ fn store(sheet: &mut Sheet, admin: &Admin) {
 }
 
 fn bindings(sheet: &mut Sheet, admin: &Admin) {
+    sheet.counts(&t::LOOKUPS, &admin.meter.lookups);
     let all = admin.binder.bindings();
     let mut states = BTreeMap::from([("pending", 0), ("failed", 0), ("bound", 0)]);
     let mut clusters = BTreeMap::new();

@@ -158,6 +158,7 @@ impl Core {
             hosts: &hosts,
             system: &system,
             transforms: &transforms,
+            meter: &meter,
             clusters: clusters.iter().cloned().collect(),
         }
         .namers(&config.namers, &mut followers)?;

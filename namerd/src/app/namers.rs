@@ -11,6 +11,7 @@ use crate::bind::dns::{Hosts, SystemDns};
 use crate::bind::namers::{DnsSrvNamer, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
 use crate::config::{self, ApiServer, NamerKind};
 use crate::consul::ConsulNamer;
+use crate::meter::Meter;
 use crate::store::Engine;
 use crate::store::services::Services;
 use crate::transform::Transforms;
@@ -21,6 +22,7 @@ pub(super) struct Builder<'a> {
     pub(super) hosts: &'a Hosts,
     pub(super) system: &'a Arc<System>,
     pub(super) transforms: &'a Transforms,
+    pub(super) meter: &'a Arc<Meter>,
     pub(super) clusters: HashMap<ApiServer, Services>,
 }
 
@@ -46,6 +48,7 @@ impl Builder<'_> {
     ) -> Result<Arc<dyn Namer>, BuildError> {
         let prefix = &config.prefix;
         let engine = self.engine.clone();
+        let meter = Arc::clone(self.meter);
         Ok(match &config.kind {
             NamerKind::Fs(root) => {
                 let namer = FsNamer::new(prefix, root, engine, self.hosts.clone())
@@ -54,7 +57,7 @@ impl Builder<'_> {
                 namer
             }
             NamerKind::Consul(access, naming) => {
-                ConsulNamer::new(prefix, access, naming, engine, self.hosts.clone())
+                ConsulNamer::new(prefix, access, naming, engine, self.hosts.clone(), meter)
                     .map_err(|source| BuildError::NamerTls { index, source })?
             }
             NamerKind::DnsSrv { refresh, servers } => {
@@ -63,7 +66,7 @@ impl Builder<'_> {
                     true => self.hosts.clone(),
                     false => Hosts::new(Arc::clone(&dns) as _),
                 };
-                DnsSrvNamer::new(prefix, dns, *refresh, engine, hosts)
+                DnsSrvNamer::new(prefix, dns, *refresh, engine, hosts, meter)
             }
             NamerKind::K8s(k8s) => {
                 let label = k8s.label_selector.as_deref();

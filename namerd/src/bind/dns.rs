@@ -132,7 +132,7 @@ impl Hosts {
     }
 
     /// Forgets hosts that nobody holds.
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.shared.cells.sweep();
     }
 

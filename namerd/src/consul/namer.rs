@@ -20,8 +20,10 @@ use crate::bind::namers::{Followed, Sink, Source, under_hash};
 use crate::bind::{Answer, Namer};
 use crate::config::{ConsulAccess, ConsulNaming};
 use crate::dial::{Backoff, DialError};
+use crate::meter::Meter;
 use crate::store::{Caller, Engine, Reads};
 
+const KIND: &str = "io.l5d.consul";
 /// The agent's own data center in paths.
 const LOCAL: &str = ".local";
 
@@ -60,6 +62,7 @@ impl ConsulNamer {
         naming: &ConsulNaming,
         engine: Engine,
         hosts: Hosts,
+        meter: Arc<Meter>,
     ) -> Result<Arc<Self>, DialError> {
         let catalog = Catalog {
             client: Client::new(access)?,
@@ -68,7 +71,7 @@ impl ConsulNamer {
         };
         Ok(Arc::new(Self {
             prefix: under_hash(prefix),
-            services: Followed::new(catalog, engine, hosts),
+            services: Followed::new(catalog, KIND, engine, hosts, meter),
         }))
     }
 }
@@ -79,7 +82,7 @@ impl Namer for ConsulNamer {
     }
 
     fn kind(&self) -> &str {
-        "io.l5d.consul"
+        KIND
     }
 
     fn look_up(&self, rest: &Path, _caller: &Caller, reads: &mut Reads) -> Answer {

@@ -25,6 +25,8 @@ pub struct Meter {
     pub store_writes: Counts<2>,
     /// How long they took, by what was done.
     pub store_seconds: Histograms,
+    /// Answers of systems that are asked for one service at a time: kind of the namer; `found`, `absent` or `failed`.
+    pub lookups: Counts<2>,
     /// Requests to the admin server: category of the page, status.
     pub admin: Counts<2>,
 }

@@ -57,6 +57,7 @@ metrics! {
     STORE_WRITES Counter "namerd_store_writes_total" ["operation", "outcome"] "Writes to the dtab store";
     STORE_SECONDS Histogram "namerd_store_write_seconds" ["operation"] "How long writes to the dtab store took";
 
+    LOOKUPS Counter "namerd_bind_source_lookups_total" ["kind", "outcome"] "Answers of systems that namers ask for one service at a time";
     EVALUATIONS Counter "namerd_bind_evaluations_total" [] "Bindings evaluated";
     BINDINGS Gauge "namerd_bind_bindings" [] "Bindings kept";
     BINDING_STATES Gauge "namerd_bind_binding_states" ["state"] "Bindings by what they came to";

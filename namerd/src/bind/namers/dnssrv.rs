@@ -17,8 +17,10 @@ use super::under_hash;
 use crate::bind::dns::{Hosts, LookupError, SrvDns, Target};
 use crate::bind::namers::Line;
 use crate::bind::{Answer, Namer};
+use crate::meter::Meter;
 use crate::store::{Caller, Engine, Reads};
 
+const KIND: &str = "io.l5d.dnssrv";
 /// A lookup that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Records are not believed longer.
@@ -50,6 +52,7 @@ impl DnsSrvNamer {
         refresh: Duration,
         engine: Engine,
         hosts: Hosts,
+        meter: Arc<Meter>,
     ) -> Arc<Self> {
         let records = Records {
             dns,
@@ -58,7 +61,7 @@ impl DnsSrvNamer {
         };
         Arc::new(Self {
             prefix: under_hash(prefix),
-            services: Followed::new(records, engine, hosts),
+            services: Followed::new(records, KIND, engine, hosts, meter),
         })
     }
 }
@@ -69,7 +72,7 @@ impl Namer for DnsSrvNamer {
     }
 
     fn kind(&self) -> &str {
-        "io.l5d.dnssrv"
+        KIND
     }
 
     fn look_up(&self, rest: &Path, _caller: &Caller, reads: &mut Reads) -> Answer {

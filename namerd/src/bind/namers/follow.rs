@@ -22,6 +22,7 @@ use tokio::time::{Duration, sleep};
 use super::addresses::{Addresses, Line, Lines, Listed};
 use crate::bind::Answer;
 use crate::bind::dns::Hosts;
+use crate::meter::Meter;
 use crate::store::{Cell, Cluster, Engine, Reads};
 
 /// A system that tells of one service at a time.
@@ -34,13 +35,20 @@ pub(crate) trait Source: Send + Sync + 'static {
 }
 
 /// Where a follower puts what it is told. Its answers say whether somebody still wants to know.
-pub(crate) struct Sink(Weak<Service>);
+pub(crate) struct Sink {
+    service: Weak<Service>,
+    /// The namer's kind.
+    kind: &'static str,
+    meter: Arc<Meter>,
+}
 
 /// The services that somebody holds.
 pub(crate) struct Followed<S: Source> {
     source: Arc<S>,
+    kind: &'static str,
     engine: Engine,
     hosts: Hosts,
+    meter: Arc<Meter>,
     runtime: Option<Handle>,
     services: Mutex<Services<S::Key>>,
 }
@@ -75,11 +83,19 @@ const PARTING: Duration = Duration::from_millis(100);
 
 impl<S: Source> Followed<S> {
     /// Nothing is followed yet. Tasks run on the runtime that this is called on, else on the one that asks.
-    pub(crate) fn new(source: S, engine: Engine, hosts: Hosts) -> Self {
+    pub(crate) fn new(
+        source: S,
+        kind: &'static str,
+        engine: Engine,
+        hosts: Hosts,
+        meter: Arc<Meter>,
+    ) -> Self {
         Self {
             source: Arc::new(source),
+            kind,
             engine,
             hosts,
+            meter,
             runtime: Handle::try_current().ok(),
             services: Mutex::new(Services {
                 by_key: HashMap::new(),
@@ -130,6 +146,7 @@ impl<S: Source> Followed<S> {
                 .by_key
                 .retain(|_, service| service.strong_count() > 0);
             services.prune_at = (services.by_key.len() * 2).max(FEW);
+            self.hosts.sweep();
         }
         let runtime = self
             .runtime
@@ -143,7 +160,11 @@ impl<S: Source> Followed<S> {
             task: OnceLock::new(),
         });
         listed.keep(Arc::clone(&service) as _);
-        let sink = Sink(Arc::downgrade(&service));
+        let sink = Sink {
+            service: Arc::downgrade(&service),
+            kind: self.kind,
+            meter: Arc::clone(&self.meter),
+        };
         let follow = Arc::clone(&self.source).follow(key.clone(), sink);
         let task = runtime.spawn(follow).abort_handle();
         service.task.set(task).expect("only set here");
@@ -239,6 +260,8 @@ impl Sink {
     /// The service has these addresses; none means that it does not exist, so that a dtab can fall back. Then the name
     /// goes first and the addresses a moment later, so that who has moved on does not see them go.
     pub(crate) async fn addresses(&self, lines: Vec<Line>, authority: Option<Arc<str>>) -> bool {
+        let outcome = if lines.is_empty() { "absent" } else { "found" };
+        self.meter.lookups.count([self.kind, outcome]);
         let listed = match lines.is_empty() {
             true => Listed::Gone,
             false => Listed::Good(Lines {
@@ -247,15 +270,16 @@ impl Sink {
             }),
         };
         if listed == Listed::Gone && self.is_known() {
-            self.0.upgrade().iter().for_each(|service| service.goes());
+            self.service.upgrade().iter().for_each(|s| s.goes());
             sleep(PARTING).await;
         }
-        self.0.upgrade().is_some_and(|service| service.tell(listed))
+        self.service.upgrade().is_some_and(|s| s.tell(listed))
     }
 
     /// It cannot be asked for. What is known stays.
     pub(crate) fn failed(&self, why: &str) -> bool {
-        let Some(service) = self.0.upgrade() else {
+        self.meter.lookups.count([self.kind, "failed"]);
+        let Some(service) = self.service.upgrade() else {
             return false;
         };
         let Some(listed) = service.listed.upgrade() else {
@@ -270,7 +294,7 @@ impl Sink {
     /// Whether anything is known yet.
     pub(crate) fn is_known(&self) -> bool {
         let listed = self
-            .0
+            .service
             .upgrade()
             .and_then(|service| service.listed.upgrade());
         listed.is_some_and(|listed| matches!(listed.get().1, Listed::Good(_) | Listed::Gone))

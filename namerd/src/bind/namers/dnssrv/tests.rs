@@ -117,6 +117,7 @@ impl Recompute for Asked {
 struct World {
     engine: Engine,
     namer: Arc<DnsSrvNamer>,
+    meter: Arc<Meter>,
     _run: AbortOnDropHandle<()>,
 }
 
@@ -125,11 +126,20 @@ impl World {
         let engine = Engine::new();
         let prefix = Path::parse("/io.l5d.dnssrv").expect("a path");
         let refresh = Duration::from_secs(5);
-        let namer = DnsSrvNamer::new(&prefix, dns, refresh, engine.clone(), hosts);
+        let meter = Arc::<Meter>::default();
+        let namer = DnsSrvNamer::new(
+            &prefix,
+            dns,
+            refresh,
+            engine.clone(),
+            hosts,
+            Arc::clone(&meter),
+        );
         let run = AbortOnDropHandle::new(tokio::spawn(engine.clone().run()));
         Self {
             engine,
             namer,
+            meter,
             _run: run,
         }
     }
@@ -198,6 +208,15 @@ async fn records_are_asked_for_again_and_failures_change_nothing() {
     wait(&name, &[]).await;
     tell(Ok(targets(&[(1, 1, 81, "b")], 60)));
     wait(&name, &["10.0.0.2:81"]).await;
+    let counted = world.meter.lookups.all();
+    let outcomes: Vec<_> = counted
+        .iter()
+        .map(|([kind, what], _)| (&**kind, &**what))
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["absent", "failed", "found"].map(|what| ("io.l5d.dnssrv", what))
+    );
 
     let asked = *dns.asked.lock();
     drop(name);
