@@ -7,3 +7,4 @@ mod k8s;
 mod kills;
 mod memory;
 mod replicas;
+mod tls;
