@@ -14,6 +14,7 @@ mod serve;
 mod status;
 #[cfg(test)]
 mod tests;
+pub mod thrift;
 mod tools;
 mod web;
 

@@ -14,6 +14,7 @@ use super::build::Core;
 use super::gates::Gates;
 use crate::admin::{Admin, ClusterState, LogLevels, NamerState, Pages, Watchers};
 use crate::api::http::{Controller, Waits};
+use crate::api::thrift::Thrift;
 use crate::api::{self, Api, Offer};
 use crate::config::{Config, Interface, InterfaceKind, Security, Server};
 use crate::web::{ListenError, listen, serve};
@@ -63,6 +64,17 @@ impl Interfaces {
                 InterfaceKind::Destination(options) => {
                     let offer = Offer::Destination(options.clone());
                     interfaces.grpc(kind, api::serve_as(listener, api, offer, stop));
+                }
+                InterfaceKind::Thrift(options) => {
+                    let thrift = Thrift {
+                        binder: core.binder.clone(),
+                        path_bytes: core.hub.limits().path_bytes,
+                        options: *options,
+                        gate,
+                    };
+                    interfaces
+                        .servers
+                        .spawn(api::thrift::serve(listener, thrift, stop));
                 }
                 InterfaceKind::HttpController => {
                     let controller = Controller::new(

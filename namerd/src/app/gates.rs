@@ -22,7 +22,8 @@ impl Gates {
             let alpn = match interface.kind {
                 InterfaceKind::Mesh(_) => Alpn::H2OrHttp1,
                 InterfaceKind::Destination(_) => Alpn::H2,
-                InterfaceKind::HttpController => Alpn::Http1,
+                // ThriftMux negotiates nothing there.
+                InterfaceKind::HttpController | InterfaceKind::Thrift(_) => Alpn::Http1,
             };
             let who = format!("interfaces[{i}] ({})", interface.kind.name());
             gate(who, &interface.server, alpn)

@@ -37,6 +37,13 @@ pub(super) fn config(config: &Config) -> Value {
                     map.insert("prefix".to_owned(), prefix.into());
                     map.insert("namespace".to_owned(), destination.namespace.clone().into());
                 }
+                InterfaceKind::Thrift(thrift) => {
+                    let cache = json!({
+                        "bindingCacheActive": thrift.bindings,
+                        "addrCacheActive": thrift.addresses,
+                    });
+                    map.insert("cache".to_owned(), cache);
+                }
                 InterfaceKind::HttpController => {}
             }
             Value::Object(map)
@@ -111,8 +118,8 @@ fn auth(interface: &Interface) -> Option<Value> {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     let tokens = match interface.kind {
-        // It has no such key: what it tells, the cluster's DNS tells too.
-        InterfaceKind::Destination(_) => return None,
+        // They have no such key.
+        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => return None,
         InterfaceKind::Mesh(_) if nodes.proofs.is_empty() => return Some("none".into()),
         InterfaceKind::HttpController if callers.writes.len() + callers.reads.len() == 0 => {
             return Some("none".into());

@@ -11,8 +11,13 @@ use super::{CallerAuth, Env, Interface, NodeAuth, auth};
 
 const INTERFACES: Kinds = Kinds {
     what: "interface",
-    known: &["io.l5d.mesh", "io.l5d.httpController", "io.l5d.destination"],
-    others: &[("io.l5d.thriftNameInterpreter", "is not supported yet")],
+    known: &[
+        "io.l5d.mesh",
+        "io.l5d.httpController",
+        "io.l5d.thriftNameInterpreter",
+        "io.l5d.destination",
+    ],
+    others: &[],
 };
 
 /// Half an hour: a replica that was added has its share of 5,000 nodes by then, and three nodes a second move.
@@ -27,6 +32,8 @@ pub enum InterfaceKind {
     HttpController,
     /// `io.l5d.destination`: the API that Linkerd 2 proxies resolve through.
     Destination(DestinationOptions),
+    /// `io.l5d.thriftNameInterpreter`: the interface of the 1.x interpreter `io.l5d.namerd`.
+    Thrift(ThriftOptions),
 }
 
 /// Keys of `io.l5d.mesh`.
@@ -46,6 +53,15 @@ pub struct DestinationOptions {
     pub namespace: String,
 }
 
+/// Keys of `io.l5d.thriftNameInterpreter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThriftOptions {
+    /// `cache.bindingCacheActive`: different names that are waited for at one time; further ones are refused.
+    pub bindings: usize,
+    /// `cache.addrCacheActive`: the same for bound names.
+    pub addresses: usize,
+}
+
 impl InterfaceKind {
     /// The configuration's kind.
     pub fn name(&self) -> &'static str {
@@ -53,6 +69,7 @@ impl InterfaceKind {
             InterfaceKind::Mesh(_) => "io.l5d.mesh",
             InterfaceKind::HttpController => "io.l5d.httpController",
             InterfaceKind::Destination(_) => "io.l5d.destination",
+            InterfaceKind::Thrift(_) => "io.l5d.thriftNameInterpreter",
         }
     }
 }
@@ -75,6 +92,7 @@ pub(super) fn interfaces(top: &Section<'_>, env: Env<'_>) -> (Vec<Interface>, Ve
 fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim)> {
     let (kind, port) = match section.kind(&INTERFACES)? {
         "io.l5d.mesh" => (InterfaceKind::Mesh(mesh(&section)), 4321),
+        "io.l5d.thriftNameInterpreter" => (InterfaceKind::Thrift(thrift(&section)), 4100),
         "io.l5d.destination" => (InterfaceKind::Destination(destination(&section)), 8086),
         _ => (InterfaceKind::HttpController, 4180),
     };
@@ -97,7 +115,7 @@ fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim
         InterfaceKind::HttpController => {
             interface.callers = auth::callers(&section, &interface.server, env);
         }
-        InterfaceKind::Destination(_) => {}
+        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => {}
     }
     Some((interface, claim))
 }
@@ -153,6 +171,46 @@ fn destination(section: &Section<'_>) -> DestinationOptions {
     }
 }
 
+fn thrift(section: &Section<'_>) -> ThriftOptions {
+    for key in ["retryBaseSecs", "retryJitterSecs"] {
+        section.legacy(key, "clients choose when they come back");
+    }
+    let default = ThriftOptions::default();
+    let Some(cache) = section.key("cache").section() else {
+        return default;
+    };
+    for key in [
+        "bindingCacheInactive",
+        "bindingCacheInactiveTTLSecs",
+        "addrCacheInactive",
+        "addrCacheInactiveTTLSecs",
+    ] {
+        cache.legacy(
+            key,
+            "what nobody waits for is kept in the table that all interfaces share",
+        );
+    }
+    let most = |key, default| {
+        let given = cache.key(key).integer(1..=1_000_000);
+        given
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    ThriftOptions {
+        bindings: most("bindingCacheActive", default.bindings),
+        addresses: most("addrCacheActive", default.addresses),
+    }
+}
+
+impl Default for ThriftOptions {
+    fn default() -> Self {
+        Self {
+            bindings: 1_000,
+            addresses: 1_000,
+        }
+    }
+}
+
 impl Default for DestinationOptions {
     fn default() -> Self {
         let svc = l5d_naming::Elem::new(b"svc")
@@ -198,6 +256,28 @@ mod tests {
         let shown = config.effective();
         assert_eq!(shown["interfaces"][0]["prefix"], "/a/b");
         assert_eq!(shown["interfaces"][0]["namespace"], "linkerd2");
+    }
+
+    #[test]
+    fn old_keys_of_the_thrift_interface_are_taken() {
+        let config = read("kind: io.l5d.thriftNameInterpreter").expect("good");
+        let options = ThriftOptions::default();
+        assert_eq!((options.bindings, options.addresses), (1_000, 1_000));
+        assert_eq!(config.interfaces[0].kind, InterfaceKind::Thrift(options));
+        assert_eq!(
+            config.interfaces[0].server.addr.to_string(),
+            "127.0.0.1:4100"
+        );
+        let text = "storage: {kind: io.l5d.inMemory}\ninterfaces:\n- kind: io.l5d.thriftNameInterpreter\n  retryBaseSecs: 600\n  retryJitterSecs: 60\n  cache: {bindingCacheActive: 5, bindingCacheInactive: 1, bindingCacheInactiveTTLSecs: 1, addrCacheActive: 6, addrCacheInactive: 1, addrCacheInactiveTTLSecs: 1}\n";
+        let (config, warnings) = Config::read("namerd.yml", text, &|_| None).expect("good");
+        assert_eq!(warnings.len(), 6, "{warnings:?}");
+        let options = ThriftOptions {
+            bindings: 5,
+            addresses: 6,
+        };
+        assert_eq!(config.interfaces[0].kind, InterfaceKind::Thrift(options));
+        let shown = config.effective();
+        assert_eq!(shown["interfaces"][0]["cache"]["addrCacheActive"], 6);
     }
 
     #[test]

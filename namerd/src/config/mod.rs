@@ -32,7 +32,7 @@ use regex::Regex;
 pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
 pub use client_tls::{ClientAuth, ClientTls};
 pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
-pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions};
+pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions, ThriftOptions};
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.

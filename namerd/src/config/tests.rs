@@ -261,10 +261,6 @@ fn later_and_refused_kinds_are_named_never_ignored() {
             "storage kind `io.l5d.zk` is not supported and will not be",
         ),
         (
-            "storage: {kind: io.l5d.inMemory}\ninterfaces: [{kind: io.l5d.thriftNameInterpreter, port: 4100}]",
-            "interface kind `io.l5d.thriftNameInterpreter` is not supported yet",
-        ),
-        (
             &with("namers: [{kind: io.l5d.marathon}]"),
             "namer kind `io.l5d.marathon` is not supported and will not be",
         ),

@@ -102,12 +102,13 @@ fn has_cxx() -> bool {
 }
 
 /// The folders of fuzzers and their targets.
-const FUZZED: [(&str, &str); 5] = [
+const FUZZED: [(&str, &str); 6] = [
     ("proto/naming/fuzz", "path"),
     ("proto/naming/fuzz", "prefix"),
     ("proto/naming/fuzz", "tree"),
     ("proto/naming/fuzz", "dtab"),
     ("namerd/fuzz", "authority"),
+    ("namerd/fuzz", "thrift"),
 ];
 
 /// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.
