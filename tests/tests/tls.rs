@@ -66,11 +66,7 @@ async fn every_server_speaks_tls_and_takes_new_certificates_as_they_come() -> Re
     assert_eq!(admin.get("/live").await?.status, 200);
     assert!(trusts(&namerd, &old).await? && !trusts(&namerd, &new).await?);
     assert!(ApiClient::plain(http).get("/api/1/dtabs").await.is_err());
-    assert!(
-        channel(mesh, old.client(None, &["http/1.1"])?)
-            .await
-            .is_err()
-    );
+    assert!(channel(mesh, old.client(None, &["spdy/1"])?).await.is_err());
     let mut open = ResolverClient::new(channel(mesh, old.client(None, &["h2"])?).await?);
     let resolved = open.resolve(question()).await?.into_inner();
     assert_eq!(resolved.clusters[0].endpoints[0].ip, "127.0.0.1");

@@ -95,6 +95,13 @@ pub async fn serve_as(
                     continue;
                 }
             };
+            let place = match api.gate.admit(addr.ip()) {
+                Ok(place) => place,
+                Err(crowded) => {
+                    tracing::debug!(%addr, %crowded, "refused");
+                    continue;
+                }
+            };
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
                 api.meter.limits.count(["connections"]);
                 tracing::warn!(%addr, "refused: all connections of this port are taken");
@@ -116,7 +123,7 @@ pub async fn serve_as(
                     };
                     serve_connection(socket, peer, age, answers, tasks, closed, half).await;
                 }
-                drop(permit);
+                drop((permit, place));
             });
         }
     };

@@ -1,5 +1,7 @@
 //! Errors to gRPC statuses.
 
+use std::time::Duration;
+
 use l5d_resolver::convert::BadText;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -44,6 +46,18 @@ pub(super) fn to_end(status: &Status) -> End {
         Code::InvalidArgument | Code::Internal | Code::Unimplemented => End::Fault(message),
         _ => End::Closed,
     }
+}
+
+/// More calls than one client may make.
+pub(super) fn too_many(wait: Duration) -> Status {
+    let message =
+        "too many calls from this address; limits.requestsPerSecond of the interface says how many";
+    let mut status = Status::new(Code::ResourceExhausted, message);
+    let wait = wait.as_millis().max(1).to_string();
+    if let Ok(wait) = wait.parse() {
+        status.metadata_mut().insert("grpc-retry-pushback-ms", wait);
+    }
+    status
 }
 
 /// What nodes are told of a proof that failed.

@@ -106,6 +106,14 @@ fn server(server: &Server) -> Map<String, Value> {
         ("port".to_owned(), server.addr.port().into()),
         ("socketOptions".to_owned(), socket),
     ]);
+    let limits = &server.limits;
+    let limits = json!({
+        "connections": limits.connections,
+        "connectionsPerClient": limits.connections_per_client,
+        "requestsPerSecond": limits.requests_per_second,
+        "requestBurst": limits.request_burst,
+    });
+    map.insert("limits".to_owned(), limits);
     if let Some(server) = &server.tls {
         map.insert("tls".to_owned(), tls(server));
     }

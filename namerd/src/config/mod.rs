@@ -105,7 +105,7 @@ pub struct Security {
 }
 
 /// Where a server listens, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// The address; port 0 asks the system for one.
     pub addr: SocketAddr,
@@ -113,6 +113,35 @@ pub struct Server {
     pub socket: SocketOptions,
     /// TLS; `None`: in clear text.
     pub tls: Option<ServerTls>,
+    /// `limits`: what clients get.
+    pub limits: ClientLimits,
+}
+
+/// `limits` of a server: how much all clients together, and one address, may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientLimits {
+    /// `connections`: of all clients at one time. Further ones are closed at once.
+    pub connections: usize,
+    /// `connectionsPerClient`: of one address. Half of all by default, since many nodes may stand behind one address, and
+    /// nobody shall keep out all others.
+    pub connections_per_client: usize,
+    /// `requestsPerSecond`: of one address in the long run: HTTP, and calls for tools. `Follow` and other streams that stay
+    /// open are bounded by connections and by their own limits.
+    pub requests_per_second: f64,
+    /// `requestBurst`: of one address at once.
+    pub request_burst: f64,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            // 5,000 nodes, each with one, a second one while they move, and tools.
+            connections: 10_000,
+            connections_per_client: 5_000,
+            requests_per_second: 1_000.0,
+            request_burst: 2_000.0,
+        }
+    }
 }
 
 /// Options of a server's sockets (control plane 3.6).

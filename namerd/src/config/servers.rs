@@ -7,7 +7,7 @@ use l5d_config::{Field, Section, Spot};
 use regex::Regex;
 
 use super::check::Claim;
-use super::{Admin, Security, Server, SocketOptions, tls};
+use super::{Admin, ClientLimits, Security, Server, SocketOptions, tls};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -20,6 +20,7 @@ pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
                 addr: SocketAddr::new(LOOPBACK, 9991),
                 socket: SocketOptions::default(),
                 tls: None,
+                limits: ClientLimits::default(),
             };
             let claim = Claim::new("admin".to_owned(), top.spot(), &server);
             (server, claim)
@@ -54,9 +55,32 @@ pub(super) fn server(section: &Section<'_>, who: String, default_port: u16) -> (
         addr: SocketAddr::new(ip, port),
         socket: socket_options(section.key("socketOptions")),
         tls: tls::read(section.key("tls")),
+        limits: limits(section.key("limits")),
     };
     let claim = Claim::new(who, spot, &server);
     (server, claim)
+}
+
+fn limits(field: Field<'_>) -> ClientLimits {
+    let default = ClientLimits::default();
+    let Some(section) = field.section() else {
+        return default;
+    };
+    let number = |key| {
+        let n = section.key(key).integer(1..=1_000_000);
+        n.and_then(|n| usize::try_from(n).ok())
+    };
+    let rate = |key| section.key(key).number(0.001..=1e9);
+    let connections = number("connections").unwrap_or(default.connections);
+    let requests_per_second = rate("requestsPerSecond").unwrap_or(default.requests_per_second);
+    ClientLimits {
+        connections,
+        connections_per_client: number("connectionsPerClient").unwrap_or(connections.div_ceil(2)),
+        requests_per_second,
+        request_burst: rate("requestBurst")
+            .unwrap_or(2.0 * requests_per_second)
+            .max(1.0),
+    }
 }
 
 fn socket_options(field: Field<'_>) -> SocketOptions {

@@ -103,6 +103,25 @@ fn tls_blocks_are_read_and_their_mistakes_named() {
 }
 
 #[test]
+fn limits_of_clients_have_defaults_that_follow_each_other() {
+    let limits = |text: &str| {
+        good(&with(&format!("admin: {{limits: {{{text}}}}}")))
+            .admin
+            .server
+            .limits
+    };
+    assert_eq!(limits(""), ClientLimits::default());
+    let some = limits("connections: 9, requestsPerSecond: 2.5");
+    assert_eq!((some.connections, some.connections_per_client), (9, 5));
+    assert!((some.request_burst - 5.0).abs() < 1e-9);
+    let all = mistakes(&with("admin: {limits: {connections: 0}}"));
+    assert!(
+        all[0].contains("admin.limits.connections must be"),
+        "{all:?}"
+    );
+}
+
+#[test]
 fn auth_is_read_and_its_absence_warned_of_where_others_come_in() {
     let warned = |interface: &str| {
         let text = format!("storage: {{kind: io.l5d.inMemory}}\ninterfaces: [{{{interface}}}]");

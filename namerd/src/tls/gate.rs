@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,10 +15,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::Alpn;
+use super::clients::{Clients, Crowded, Place};
 use super::files::{Files, Print, TlsError};
 use super::socket::Socket;
 use super::timed::Timed;
-use crate::config::{Server, ServerTls, SocketOptions};
+use crate::config::{ClientLimits, Server, ServerTls, SocketOptions};
 
 /// A handshake that takes longer is given up (node-proxy 14.1).
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -30,6 +32,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The way into one server.
 pub struct Gate {
     options: SocketOptions,
+    clients: Arc<Clients>,
     tls: Option<Terminator>,
     counts: GateCounts,
 }
@@ -75,6 +78,7 @@ impl Gate {
         let tls = tls.map(|tls| Terminator::new(tls, alpn)).transpose()?;
         Ok(Arc::new(Self {
             options: server.socket.clone(),
+            clients: Clients::new(&server.limits),
             tls,
             counts: GateCounts::default(),
         }))
@@ -84,6 +88,7 @@ impl Gate {
     pub fn plain(options: SocketOptions) -> Arc<Self> {
         Arc::new(Self {
             options,
+            clients: Clients::new(&ClientLimits::default()),
             tls: None,
             counts: GateCounts::default(),
         })
@@ -103,6 +108,21 @@ impl Gate {
     pub fn not_after(&self) -> Option<i64> {
         let tls = self.tls.as_ref()?;
         Some(tls.not_after.load(Ordering::Relaxed))
+    }
+
+    /// A place for a connection that was just accepted, to be kept as long as it; else it is to be closed at once.
+    pub fn admit(&self, ip: IpAddr) -> Result<Place, Crowded> {
+        self.clients.connect(ip)
+    }
+
+    /// Whether a client may make one more request now; if not, when.
+    pub fn may_ask(&self, ip: IpAddr) -> Result<(), Duration> {
+        self.clients.ask(ip)
+    }
+
+    /// How often something was refused because of the shares of clients, by what it was.
+    pub fn refused(&self) -> [(&'static str, u64); 3] {
+        self.clients.refused()
     }
 
     /// Lets a connection in. Takes as long as the client does, at most ten seconds: for a task of the connection's own.

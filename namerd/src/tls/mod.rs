@@ -1,10 +1,12 @@
-//! Between an accepted TCP connection and HTTP: TLS, and the time limits of `socketOptions` (control plane 3.6).
+//! Between an accepted TCP connection and HTTP: the shares of clients, TLS, and the time limits of `socketOptions` (control
+//! plane 3.6).
 //!
 //! In come accepted connections, out go [`Socket`]s to read and write, with the names of the client's certificate. The files
 //! of a [`Gate`] are looked at every two seconds; a change is taken when two looks in a row have seen the same, so that a pair
 //! of files that is being replaced is not taken half old, half new. What does not parse changes nothing: what was good goes
 //! on, and the failure is logged and counted. Must never: hold up the acceptance of other connections, or know a route.
 
+mod clients;
 mod files;
 mod gate;
 mod identity;
@@ -14,6 +16,7 @@ mod timed;
 #[cfg(test)]
 mod tests;
 
+pub use clients::{Crowded, Place};
 pub use files::TlsError;
 pub use gate::{Gate, GateCounts, Refused};
 pub use identity::ClientNames;

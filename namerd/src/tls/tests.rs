@@ -73,6 +73,7 @@ impl Folder {
             addr: "127.0.0.1:0".parse().expect("an address"),
             socket: SocketOptions::default(),
             tls: Some(tls),
+            limits: crate::config::ClientLimits::default(),
         };
         Gate::new(&server, alpn)
     }

@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare;
-use super::reply::Body;
+use super::reply::{Body, text};
 use super::target::Lenient;
 use crate::tls::{ClientNames, Gate};
 
@@ -64,11 +65,18 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, addr, permit)) => {
+                let place = match gate.admit(addr.ip()) {
+                    Ok(place) => place,
+                    Err(crowded) => {
+                        tracing::debug!(%addr, %crowded, "refused");
+                        continue;
+                    }
+                };
                 prepare(&stream, gate.options());
                 let (gate, handler, stop) = (Arc::clone(&gate), Arc::clone(&handler), stop.clone());
                 connections.spawn(async move {
                     connection(stream, addr, &gate, handler, stop).await;
-                    drop(permit);
+                    drop((permit, place));
                 });
             }
             Err(e) => {
@@ -112,7 +120,13 @@ async fn connection<H: Handler>(
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
         let handler = Arc::clone(&handler);
-        async move { Ok::<_, std::convert::Infallible>(handler.handle(request).await) }
+        let allowed = gate.may_ask(addr.ip());
+        async move {
+            if let Err(wait) = allowed {
+                return Ok(too_many(wait));
+            }
+            Ok::<_, std::convert::Infallible>(handler.handle(request).await)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -135,4 +149,15 @@ async fn connection<H: Handler>(
             }
         }
     }
+}
+
+/// More requests than one client may make.
+fn too_many(wait: Duration) -> Response<Body> {
+    let mut response = text(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many requests from this address; limits.requestsPerSecond of the server says how many\n",
+    );
+    let seconds = HeaderValue::from(wait.as_secs() + 1);
+    response.headers_mut().insert(RETRY_AFTER, seconds);
+    response
 }

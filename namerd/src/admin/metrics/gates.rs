@@ -1,11 +1,19 @@
-//! TLS of each server that has it.
+//! TLS of each server that has it, and what all servers have refused to clients.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Sheet, float, t};
 use crate::tls::Gate;
 
 pub(super) fn put(sheet: &mut Sheet, gates: &[(String, Arc<Gate>)]) {
+    let mut refused = BTreeMap::new();
+    for (what, n) in gates.iter().flat_map(|(_, gate)| gate.refused()) {
+        *refused.entry(what).or_insert(0) += n;
+    }
+    for (what, n) in refused {
+        sheet.label(&t::LIMITS, &[what], float(n));
+    }
     for (name, gate) in gates {
         let Some(end) = gate.not_after() else {
             continue;

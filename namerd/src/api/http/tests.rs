@@ -73,6 +73,7 @@ impl World {
             addr: "127.0.0.1:0".parse().expect("an address"),
             socket: SocketOptions::default(),
             tls: None,
+            limits: crate::config::ClientLimits::default(),
         };
         let listener = listen("test", &server).expect("a port");
         let addr = listener.local_addr().expect("an address");
