@@ -11,7 +11,7 @@ use l5d_naming::Dtab;
 use l5d_tests::cluster::{Backing, Cluster, shared_real};
 use l5d_tests::control::api_address;
 use l5d_tests::double::{Fault, Kind, On};
-use namerd::k8s::{DtabSource, K8sDtabs};
+use namerd::k8s::{ConfigMapDtabs, ConfigMapSource, DtabSource, K8sDtabs};
 use namerd::store::{DtabStore, DtabToken, NamespaceState, StoreError, VersionedDtab};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -48,6 +48,7 @@ on_both!(
     the_api_server_refuses_what_the_definition_forbids,
     the_status_is_written_once,
     earlier_versions_can_be_listed,
+    k8s_162_a_config_map_is_read,
 );
 
 /// A Kubernetes namespace with stores over it.
@@ -410,6 +411,62 @@ async fn earlier_versions_can_be_listed(on: &Ground<'_>) -> Result<()> {
     let written: Vec<_> = history.iter().map(|past| past.written.is_some()).collect();
     assert_eq!(written, [true, false, true, true]);
     Ok(())
+}
+
+/// K8S-162 on the API: the watch is of one object, and nothing can be written.
+async fn k8s_162_a_config_map_is_read(on: &Ground<'_>) -> Result<()> {
+    let source = |key: Option<&str>| -> Result<ConfigMapSource> {
+        Ok(ConfigMapSource {
+            address: api_address(on.cluster)?,
+            namespace: on.ns.clone(),
+            name: "dtabs".to_owned(),
+            key: key.map(str::to_owned),
+            startup_jitter: Duration::ZERO,
+        })
+    };
+    let (one, follow_one) = ConfigMapDtabs::new(source(Some("dtab"))?)?;
+    let (all, follow_all) = ConfigMapDtabs::new(source(None)?)?;
+    let _following = [
+        AbortOnDropHandle::new(tokio::spawn(follow_one)),
+        AbortOnDropHandle::new(tokio::spawn(follow_all)),
+    ];
+    let until = async |store: &ConfigMapDtabs, name: &str, wanted: Option<&str>| {
+        let wanted = wanted.map(dtab);
+        let is = |state: &NamespaceState| match (state, &wanted) {
+            (NamespaceState::Present(now), Some(wanted)) => now.dtab == *wanted,
+            (NamespaceState::Absent, None) => true,
+            _ => false,
+        };
+        let cell = store.observe(name);
+        let waiting = tokio::time::timeout(PATIENCE, cell.wait_for(is)).await;
+        let said = || format!("{name} is {:?}", cell.value());
+        waiting.with_context(said).map(drop)
+    };
+    let map = |name: &str, data: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": on.ns}, "data": data,
+        })
+    };
+    until(&one, "default", None).await?;
+    let another = map("another", json!({"dtab": "/no => /no"}));
+    on.cluster.apply(Kind::ConfigMap, &another).await?;
+    let good = map("dtabs", json!({"dtab": "/svc => /a", "more": "/svc => /b"}));
+    on.cluster.apply(Kind::ConfigMap, &good).await?;
+    until(&one, "default", Some("/svc=>/a")).await?;
+    until(&all, "more", Some("/svc=>/b")).await?;
+    let bad = map("dtabs", json!({"dtab": "/svc =>", "more": "/svc => /c"}));
+    on.cluster.apply(Kind::ConfigMap, &bad).await?;
+    until(&all, "more", Some("/svc=>/c")).await?;
+    until(&one, "default", Some("/svc=>/a")).await?;
+    let refused = one.put("default", dtab("/x=>/y")).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Forbidden(why)) if why.contains("/dtabs,")),
+        "{refused:?}"
+    );
+    on.cluster.delete(Kind::ConfigMap, &on.ns, "dtabs").await?;
+    until(&one, "default", None).await?;
+    until(&all, "more", None).await
 }
 
 /// Control plane 12.3: without its definition the store is empty and says so; with it, it serves.

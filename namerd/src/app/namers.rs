@@ -8,7 +8,9 @@ use l5d_naming::TransformerSpec;
 use super::build::{BuildError, Follower};
 use crate::bind::Namer;
 use crate::bind::dns::{Hosts, SystemDns};
-use crate::bind::namers::{DnsSrvNamer, FsNamer, K8sNamer, RewriteNamer, System, TransformedNamer};
+use crate::bind::namers::{
+    DnsSrvNamer, FsNamer, K8sExternalNamer, K8sNamer, RewriteNamer, System, TransformedNamer,
+};
 use crate::config::{self, ApiServer, NamerKind};
 use crate::consul::ConsulNamer;
 use crate::meter::Meter;
@@ -72,6 +74,13 @@ impl Builder<'_> {
                 let label = k8s.label_selector.as_deref();
                 Arc::new(K8sNamer::new(prefix, label, self.services(k8s), engine))
             }
+            NamerKind::K8sExternal(k8s) => Arc::new(K8sExternalNamer::new(
+                prefix,
+                k8s.label_selector.as_deref(),
+                self.services(k8s),
+                engine,
+                self.hosts.clone(),
+            )),
             NamerKind::K8sNs(k8s, namespace) => {
                 tracing::info!(%prefix, namespace, "io.l5d.k8s.ns answers for namerd's own namespace");
                 let label = k8s.label_selector.as_deref();

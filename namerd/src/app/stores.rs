@@ -7,7 +7,7 @@ use crate::config::Storage;
 use crate::consul::ConsulStore;
 use crate::etcd::EtcdStore;
 use crate::files::FilesStore;
-use crate::k8s::{DtabSource, K8sDtabs};
+use crate::k8s::{ConfigMapDtabs, ConfigMapSource, DtabSource, K8sDtabs};
 use crate::store::{DtabStore, InMemoryStore};
 
 /// The store, and what keeps it like the system behind it. Contacts nobody.
@@ -30,6 +30,21 @@ pub(super) fn build(
         Storage::Etcd(etcd) => {
             let store = EtcdStore::new(etcd).map_err(BuildError::StorageTls)?;
             followers.push(Box::pin(Arc::clone(&store).run()));
+            store
+        }
+        Storage::ConfigMap(map) => {
+            let (store, follower) = ConfigMapDtabs::new(ConfigMapSource {
+                address: address(&map.api),
+                namespace: map.namespace.clone(),
+                name: map.name.clone(),
+                key: map.filename.clone(),
+                startup_jitter: map.startup_jitter,
+            })
+            .map_err(|source| BuildError::Kubernetes {
+                api: map.api.clone(),
+                source,
+            })?;
+            followers.push(Box::pin(follower));
             store
         }
         Storage::K8s(k8s) => {

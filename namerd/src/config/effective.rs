@@ -230,6 +230,14 @@ fn storage(storage: &Storage) -> Value {
             map.extend(client_tls(etcd.tls.as_ref()));
             Value::Object(map)
         }
+        Storage::ConfigMap(map) => json!({
+            "kind": "io.l5d.k8s.configMap",
+            "api": map.api.to_string(),
+            "namespace": map.namespace,
+            "name": map.name,
+            "filename": map.filename,
+            "startupJitter": millis(map.startup_jitter),
+        }),
         Storage::K8s(k8s) => json!({
             "kind": "io.l5d.k8s",
             "api": k8s.api.to_string(),
@@ -304,6 +312,10 @@ fn namer(namer: &Namer) -> Value {
             map.insert("rootDir".to_owned(), dir.display().to_string().into());
         }
         NamerKind::K8s(namer) => k8s(namer, &mut map),
+        NamerKind::K8sExternal(namer) => {
+            map.insert("experimental".to_owned(), true.into());
+            k8s(namer, &mut map);
+        }
         NamerKind::K8sNs(namer, namespace) => {
             k8s(namer, &mut map);
             map.insert("namespace".to_owned(), namespace.clone().into());

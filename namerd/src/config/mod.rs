@@ -176,6 +176,8 @@ pub enum Storage {
     Consul(ConsulStorage),
     /// `io.l5d.k8s`: custom resources of a Kubernetes API.
     K8s(K8sStorage),
+    /// `io.l5d.k8s.configMap`: keys of a ConfigMap.
+    ConfigMap(ConfigMapStorage),
 }
 
 /// Dtabs in files.
@@ -196,6 +198,21 @@ pub struct EtcdStorage {
     pub path_prefix: String,
     /// TLS, if it is spoken.
     pub tls: Option<ClientTls>,
+}
+
+/// `storage` of kind `io.l5d.k8s.configMap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigMapStorage {
+    /// Which API server.
+    pub api: ApiServer,
+    /// The Kubernetes namespace.
+    pub namespace: String,
+    /// The ConfigMap.
+    pub name: String,
+    /// The key that is the namespace `default`. `None`: every key is a namespace.
+    pub filename: Option<String>,
+    /// Longest random wait before the first list (K8S-116).
+    pub startup_jitter: Duration,
 }
 
 /// `storage` of kind `io.l5d.k8s`.
@@ -231,6 +248,8 @@ pub enum NamerKind {
     K8s(K8sNamer),
     /// `io.l5d.k8s.ns`: the Kubernetes namespace of this process, from an environment variable.
     K8sNs(K8sNamer, String),
+    /// `io.l5d.k8s.external`.
+    K8sExternal(K8sNamer),
     /// `io.l5d.consul`.
     Consul(ConsulAccess, ConsulNaming),
     /// `io.l5d.dnssrv`.
@@ -364,6 +383,7 @@ impl NamerKind {
             NamerKind::Fs(_) => "io.l5d.fs",
             NamerKind::K8s(_) => "io.l5d.k8s",
             NamerKind::K8sNs(..) => "io.l5d.k8s.ns",
+            NamerKind::K8sExternal(_) => "io.l5d.k8s.external",
             NamerKind::Consul(..) => "io.l5d.consul",
             NamerKind::DnsSrv { .. } => "io.l5d.dnssrv",
             NamerKind::Rewrite { .. } => "io.l5d.rewrite",
@@ -373,7 +393,9 @@ impl NamerKind {
     /// The Kubernetes part, if it has one.
     pub fn k8s(&self) -> Option<&K8sNamer> {
         match self {
-            NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) => Some(k8s),
+            NamerKind::K8s(k8s) | NamerKind::K8sNs(k8s, _) | NamerKind::K8sExternal(k8s) => {
+                Some(k8s)
+            }
             NamerKind::Fs(_)
             | NamerKind::Consul(..)
             | NamerKind::DnsSrv { .. }

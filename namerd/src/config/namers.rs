@@ -16,11 +16,11 @@ const NAMERS: Kinds = Kinds {
         "io.l5d.dnssrv",
         "io.l5d.fs",
         "io.l5d.k8s",
+        "io.l5d.k8s.external",
         "io.l5d.k8s.ns",
         "io.l5d.rewrite",
     ],
     others: &[
-        ("io.l5d.k8s.external", "is not supported yet"),
         ("io.l5d.k8s.istio", ISTIO),
         ("io.l5d.marathon", MARATHON),
         ("io.l5d.rancher", RANCHER),
@@ -77,8 +77,14 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
     let kind_name = section.kind(&NAMERS)?;
     let (prefix, prefix_spot) = prefix(&section, kind_name);
     let transformers = transformers(section.key("transformers"));
-    // None of these kinds is experimental; saying so is harmless.
-    section.key("experimental").boolean();
+    // Saying so of another kind is harmless.
+    let experimental = section.key("experimental").boolean();
+    if kind_name == "io.l5d.k8s.external" && experimental != Some(true) {
+        let message = "io.l5d.k8s.external is experimental and must be enabled";
+        let help = "say `experimental: true`".to_owned();
+        let spot = section.spot();
+        section.reader().mistake(spot, message, Some(help));
+    }
     let kind = match kind_name {
         "io.l5d.fs" => NamerKind::Fs(PathBuf::from(
             section.need("rootDir").string().unwrap_or_default(),
@@ -89,6 +95,7 @@ fn namer(mut section: Section<'_>, env: Env<'_>) -> Option<Read> {
         }
         "io.l5d.dnssrv" => dnssrv(&section),
         "io.l5d.k8s" => NamerKind::K8s(kubernetes::read(&section, env)),
+        "io.l5d.k8s.external" => NamerKind::K8sExternal(kubernetes::read(&section, env)),
         "io.l5d.k8s.ns" => {
             let namespace = own_namespace(&section, env);
             NamerKind::K8sNs(kubernetes::read(&section, env), namespace)

@@ -651,6 +651,38 @@ fn refused_kinds_say_what_to_use_instead() {
 }
 
 #[test]
+fn k8s_162_dtabs_in_a_config_map() {
+    let file = |storage: &str| format!("storage: {storage}\ninterfaces: [{{kind: io.l5d.mesh}}]\n");
+    let keys = "{kind: io.l5d.k8s.configMap, experimental: true, host: api, port: 80, namespace: l5d, name: dtabs, filename: dtab}";
+    let shown = good(&file(keys)).effective();
+    assert_eq!(shown["storage"]["name"], "dtabs");
+    assert_eq!(shown["storage"]["filename"], "dtab");
+    let all = good(&file("{kind: io.l5d.k8s.configMap, name: dtabs}")).storage;
+    assert!(
+        matches!(&all, Storage::ConfigMap(map) if map.filename.is_none() && map.namespace == "default")
+    );
+    let missing = mistakes(&file("{kind: io.l5d.k8s.configMap}"));
+    assert!(
+        missing[0].contains("'name' field is required"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn k8s_2_3_external_must_be_called_experimental() {
+    let all = mistakes(&with("namers: [{kind: io.l5d.k8s.external}]"));
+    assert!(
+        all.len() == 1 && all[0].contains("is experimental"),
+        "{all:?}"
+    );
+    let config = good(&with(
+        "namers: [{kind: io.l5d.k8s.external, experimental: true}]",
+    ));
+    assert!(config.namers[0].kind.k8s().is_some());
+    assert_eq!(config.effective()["namers"][0]["experimental"], true);
+}
+
+#[test]
 fn control_plane_12_3_dtabs_as_custom_resources() {
     let file = |storage: &str| format!("storage: {storage}\ninterfaces: [{{kind: io.l5d.mesh}}]\n");
     let config = good(&file("{kind: io.l5d.k8s}"));

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::store::services::{
-    Cidr, Family, Hints, Kind, Labels, Meta, Node, Object, ObjectName, Port, Service, Slice,
-    SliceEndpoint, SlicePort,
+    Balancer, Cidr, Family, Hints, Kind, Labels, Meta, Node, Object, ObjectName, Port, Service,
+    Slice, SliceEndpoint, SlicePort,
 };
 
 /// The label that ties a slice to its Service (K8S-84).
@@ -177,6 +177,26 @@ struct WireService {
     metadata: WireMeta,
     #[serde(default)]
     spec: Option<WireServiceSpec>,
+    #[serde(default)]
+    status: Option<WireServiceStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireServiceStatus {
+    load_balancer: Option<WireLoadBalancer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireLoadBalancer {
+    ingress: Option<Vec<WireBalancer>>,
+}
+
+#[derive(Deserialize)]
+struct WireBalancer {
+    ip: Option<String>,
+    hostname: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -377,7 +397,27 @@ fn service(wire: &WireService, labels: &[String]) -> Service {
         family,
         local: spec.internal_traffic_policy.as_deref() == Some("Local"),
         labels: wanted_labels(&wire.metadata, labels),
+        balancers: balancers(wire),
     }
+}
+
+/// Addresses and host names of the load balancer; what is neither is left out (K8S-126).
+fn balancers(wire: &WireService) -> Box<[Balancer]> {
+    let status = wire.status.as_ref();
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    let entries = balancer.and_then(|balancer| balancer.ingress.as_deref());
+    let read = |wire: &WireBalancer| {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match given(&wire.ip) {
+            Some(ip) => ip.parse().ok().map(Balancer::Ip),
+            None => given(&wire.hostname).map(|host| Balancer::Host(host.into())),
+        }
+    };
+    entries
+        .unwrap_or_default()
+        .iter()
+        .filter_map(read)
+        .collect()
 }
 
 fn hints(wire: &WireHints) -> Arc<Hints> {
@@ -543,6 +583,28 @@ mod tests {
             ports,
             [("", 80, None), ("n", 81, Some(8081)), ("", 82, Some(82))]
         );
+    }
+
+    #[test]
+    fn k8s_17_load_balancers_of_a_service() {
+        let raw = r#"{"metadata":{"name":"w","namespace":"d"},"spec":{"ports":[]},"status":{"loadBalancer":{"ingress":[
+            {"ip":"192.0.2.1","ports":[]},{"hostname":"lb.example"},{"ip":"nonsense"},{"ip":"","hostname":"b"},{}]}}}"#;
+        let decoded = object(Kind::Services, raw, &Keep::default()).expect("has a name");
+        let Some(Content::Service(service)) = decoded.object.content else {
+            panic!("{:?}", decoded.error);
+        };
+        let ip = Balancer::Ip("192.0.2.1".parse().expect("an address"));
+        let host = |name: &str| Balancer::Host(name.into());
+        assert_eq!(*service.balancers, [ip, host("lb.example"), host("b")]);
+        for status in [
+            "{}",
+            r#"{"loadBalancer":{}}"#,
+            r#"{"loadBalancer":{"ingress":null}}"#,
+        ] {
+            let raw = format!(r#"{{"metadata":{{"name":"w"}},"status":{status}}}"#);
+            let decoded = object(Kind::Services, &raw, &Keep::default()).expect("has a name");
+            assert!(decoded.error.is_none(), "{status}: {:?}", decoded.error);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! that the server will not take, and reconnects without a pause after clean ends.
 //! Must never: empty the model because the server is unwell, or touch Pods, Secrets or the old `/watch/` paths.
 
+mod configmap;
 mod decode;
 mod dtabs;
 mod failure;
@@ -38,6 +39,7 @@ use self::transport::{ApiServer, Transport};
 use self::watch::ApiWatch;
 use crate::store::services::{Kind, Policy, Services};
 
+pub use self::configmap::{ConfigMapDtabs, ConfigMapSource};
 pub use self::dtabs::{DtabSource, K8sDtabs, crd};
 
 /// Where the API server is.

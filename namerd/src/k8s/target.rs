@@ -54,6 +54,12 @@ impl Target {
         }
     }
 
+    /// The same with only what a selector chooses: a part of a query.
+    pub(super) fn selecting(mut self, selector: String) -> Self {
+        self.selector = Some(selector);
+        self
+    }
+
     /// The path of one object, or with no name that of the collection.
     pub(super) fn object(&self, name: Option<&str>) -> String {
         match name {

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod dnssrv;
+mod external;
 mod follow;
 mod fs;
 mod inet;
@@ -15,6 +16,7 @@ use l5d_naming::{Elem, Path};
 
 pub(crate) use addresses::Line;
 pub use dnssrv::DnsSrvNamer;
+pub use external::K8sExternalNamer;
 pub(crate) use follow::{Followed, Sink, Source};
 pub use fs::FsNamer;
 pub use k8s::K8sNamer;

@@ -2,6 +2,7 @@
 
 mod binding;
 mod delegation;
+mod external;
 mod kubernetes;
 mod live;
 mod model;

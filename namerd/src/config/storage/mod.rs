@@ -18,6 +18,7 @@ const STORES: Kinds = Kinds {
         "io.l5d.consul",
         "io.l5d.fs",
         "io.l5d.k8s",
+        "io.l5d.k8s.configMap",
     ],
     others: &[("io.l5d.zk", ZOOKEEPER)],
 };
@@ -38,6 +39,7 @@ pub(super) fn read(top: &Section<'_>, env: Env<'_>) -> Storage {
     // None of these kinds is experimental; saying so is harmless.
     section.key("experimental").boolean();
     match kind {
+        "io.l5d.k8s.configMap" => Storage::ConfigMap(k8s::config_map(&section, env)),
         "io.l5d.k8s" => Storage::K8s(k8s::read(&section, env)),
         "io.l5d.etcd" => Storage::Etcd(etcd::read(&section)),
         "io.l5d.consul" => Storage::Consul(consul::read(&section)),

@@ -32,8 +32,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::model::{
-    Cidr, Content, Family, Hints, Kind, Labels, Meta, Node, NotACidr, Object, ObjectName, Port,
-    Service, Slice, SliceEndpoint, SlicePort,
+    Balancer, Cidr, Content, Family, Hints, Kind, Labels, Meta, Node, NotACidr, Object, ObjectName,
+    Port, Service, ServiceState, Slice, SliceEndpoint, SlicePort,
 };
 pub use self::nodes::PodCidrs;
 pub use self::status::{Source, WatchState, WatchStatus};
@@ -229,6 +229,12 @@ impl Services {
     /// The names that lookups can find, sorted; kept up to date while held.
     pub fn names(&self) -> Arc<Cell<Arc<[NamedPort]>>> {
         self.shared.state.lock().names()
+    }
+
+    /// One Service as it is, live; for what does not go by its endpoints. Names are compared as given.
+    pub fn service(&self, namespace: &str, name: &str) -> Arc<Cell<ServiceState>> {
+        let name = ObjectName::new(namespace, name);
+        self.shared.state.lock().service_cell(name)
     }
 
     /// The zone of a node, as long as both are known (Kubernetes 4.5).

@@ -132,6 +132,28 @@ pub struct Service {
     pub local: bool,
     /// The labels that lookups may ask for.
     pub labels: Labels,
+    /// `status.loadBalancer.ingress`: where callers outside of the cluster reach it.
+    pub balancers: Box<[Balancer]>,
+}
+
+/// One address of a Service's load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Balancer {
+    /// `ip`.
+    Ip(IpAddr),
+    /// `hostname`.
+    Host(Arc<str>),
+}
+
+/// What is known of a Service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServiceState {
+    /// Services have never been listed.
+    Pending,
+    /// There is none of this name.
+    Absent,
+    /// This one.
+    Known(Arc<Service>),
 }
 
 /// A TCP port of a Service.

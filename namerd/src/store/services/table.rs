@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::intern::Interner;
 use super::merge::{self, Facts, Merged, Part, Question};
-use super::model::{Content, Kind, Meta, Node, Object, ObjectName, Slice};
+use super::model::{Content, Kind, Meta, Node, Object, ObjectName, ServiceState, Slice};
 use super::near::NearIndex;
 use super::nodes::{NodeCells, PodCidrs};
 use super::views::Views;
@@ -31,6 +31,7 @@ pub(super) struct State {
     names: Weak<Cell<Arc<[NamedPort]>>>,
     nodes_of: HashMap<IpAddr, Weak<Cell<Option<Arc<str>>>>>,
     node_cells: NodeCells,
+    service_cells: HashMap<ObjectName, Weak<Cell<ServiceState>>>,
     interner: Interner,
     /// Lookups that may be remembered before dead ones are looked for.
     sweep_at: usize,
@@ -77,6 +78,7 @@ impl State {
             names: Weak::new(),
             nodes_of: HashMap::default(),
             node_cells: NodeCells::default(),
+            service_cells: HashMap::default(),
             interner: Interner::default(),
             sweep_at: 1024,
             lookups: 0,
@@ -157,6 +159,10 @@ impl State {
             let watched = self.entries.iter().filter(|(_, e)| !e.views.is_empty());
             let watched: Vec<_> = watched.map(|(name, _)| name.clone()).collect();
             self.dirty.extend(watched);
+            if kind == Kind::Services {
+                let held: Vec<_> = self.service_cells.keys().cloned().collect();
+                held.iter().for_each(|name| self.feed_service(name));
+            }
         }
     }
 
@@ -178,6 +184,7 @@ impl State {
             }
             Some(Content::Service(_)) if old != new => {
                 self.dirty.insert(name.clone());
+                self.feed_service(name);
             }
             Some(Content::Node(_)) => {
                 let (old, new) = (

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use super::super::model::{Content, Kind, ObjectName, Service, Slice};
+use super::super::model::{Content, Kind, ObjectName, Service, ServiceState, Slice};
 use super::super::nodes::PodCidrs;
 use super::super::views::Views;
 use super::super::{NamedPort, PortRef};
@@ -26,11 +26,15 @@ impl State {
         }
         let views = Views::new(service, port, label);
         entry.views.push(Arc::downgrade(&views));
+        self.count_lookup();
+        views
+    }
+
+    fn count_lookup(&mut self) {
         self.lookups += 1;
         if self.lookups >= self.sweep_at {
             self.sweep();
         }
-        views
     }
 
     /// Forgets lookups that nobody holds any more (K8S-144).
@@ -43,6 +47,8 @@ impl State {
         });
         self.nodes_of.retain(|_, cell| cell.strong_count() > 0);
         self.node_cells.sweep();
+        self.service_cells.retain(|_, cell| cell.strong_count() > 0);
+        self.lookups += self.service_cells.len();
         self.sweep_at = (2 * self.lookups).max(1024);
     }
 
@@ -112,6 +118,37 @@ impl State {
         match &self.objects[Kind::Services.index()].get(name)?.content {
             Some(Content::Service(service)) => Some(service),
             _ => None,
+        }
+    }
+
+    /// One Service, live.
+    pub(in crate::store::services) fn service_cell(
+        &mut self,
+        name: ObjectName,
+    ) -> Arc<Cell<ServiceState>> {
+        if let Some(cell) = self.service_cells.get(&name).and_then(Weak::upgrade) {
+            return cell;
+        }
+        let cell = Cell::new(self.service_state(&name));
+        self.service_cells.insert(name, Arc::downgrade(&cell));
+        self.count_lookup();
+        cell
+    }
+
+    pub(super) fn feed_service(&self, name: &ObjectName) {
+        if let Some(cell) = self.service_cells.get(name).and_then(Weak::upgrade) {
+            cell.set(self.service_state(name));
+        }
+    }
+
+    fn service_state(&self, name: &ObjectName) -> ServiceState {
+        if !self.synced[Kind::Services.index()] {
+            return ServiceState::Pending;
+        }
+        let stored = self.objects[Kind::Services.index()].get(name);
+        match stored.and_then(|stored| stored.content.as_ref()) {
+            Some(Content::Service(service)) => ServiceState::Known(Arc::clone(service)),
+            _ => ServiceState::Absent,
         }
     }
 
