@@ -17,7 +17,7 @@ pub(crate) struct Workloads {
 }
 
 /// The custom resource definition of dtabs.
-pub(crate) const CRD: &str = include_str!("crd.yaml");
+pub(crate) const CRD: &str = include_str!("../../../../deploy/dtabs.l5d.io.yaml");
 
 /// Kinds that keep pods, all with a pod template.
 const CONTROLLERS: [&str; 6] = [
