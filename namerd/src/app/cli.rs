@@ -69,6 +69,16 @@ Then ask:
 
 and look at http://127.0.0.1:9991/ (admin).
 
+Keeping people out, each on an interface (tls and limits on admin too):
+
+  tls:    {certPath: FILE, keyPath: FILE, caCertPath: FILE}  # read again as they change
+  auth:   {nodes: certificate, trustDomain: cluster.local}   # io.l5d.mesh; or nodes: serviceAccount
+  auth:   {writes: token}                                    # io.l5d.httpController; or certificate
+  limits: {connections: 10000, connectionsPerClient: 5000, requestsPerSecond: 1000}
+
+Without auth nobody has to prove anything, which is warned about on addresses
+that others can reach; `auth: none` says that it is meant so.
+
 When all servers listen, the first line on standard output is
 `listening admin=ADDR KIND=ADDR ...`, interfaces in the order of the file.
 The log goes to standard error. SIGTERM or SIGINT stops within
