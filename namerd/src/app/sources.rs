@@ -59,7 +59,7 @@ impl Sources for Clusters {
     fn seen(&self) -> Positions {
         let seen = |services: &Services, kind| {
             let newest = services.newest(kind).value();
-            let reached = services.status(kind).rv.parse().unwrap_or(0);
+            let reached = services.watch_status(kind).rv.parse().unwrap_or(0);
             Some(newest.max(reached)).filter(|rv| *rv > 0)
         };
         self.each(seen, |store| store.seen.max(store.position))
@@ -75,6 +75,6 @@ impl Sources for Clusters {
             let confirmed = store.confirmed.filter(|_| lives_elsewhere)?;
             Some(now.saturating_duration_since(confirmed))
         };
-        self.each(|services, kind| services.status(kind).age(now), store)
+        self.each(|services, kind| services.watch_status(kind).age(now), store)
     }
 }

@@ -279,10 +279,15 @@ impl Services {
 
     /// How a kind's watch is; of several, the one that is worst off, with the counts of all.
     pub fn status(&self, kind: Kind) -> WatchStatus {
-        let of_kind = self.of_kind(kind).map(|w| w.status.lock().clone());
-        let mut status = of_kind.reduce(WatchStatus::worse).unwrap_or_default();
+        let mut status = self.watch_status(kind);
         (status.objects, status.stale_objects) = self.shared.state.lock().count(kind);
         status
+    }
+
+    /// The same without the counts of objects, which take a look at each of them: for every heartbeat of every session.
+    pub fn watch_status(&self, kind: Kind) -> WatchStatus {
+        let of_kind = self.of_kind(kind).map(|w| w.status.lock().clone());
+        of_kind.reduce(WatchStatus::worse).unwrap_or_default()
     }
 
     /// The watches that feed this model: a kind, and a Kubernetes namespace unless it is the whole cluster.

@@ -172,3 +172,12 @@ pub(super) fn show_set(set: &EndpointSet) -> String {
     let addrs = set.endpoints().iter().map(|e| e.addr.to_string());
     format!("[{}]", addrs.collect::<Vec<_>>().join(" "))
 }
+
+/// Every heartbeat of every session asks: it must not take the model's lock, nor a look at each object.
+#[test]
+fn how_a_watch_is_can_be_asked_while_the_model_is_written() {
+    let services = Services::new(Policy::default());
+    services.note(Kind::Slices, None, |status| status.relists = 7);
+    let _writing = services.shared.state.lock();
+    assert_eq!(services.watch_status(Kind::Slices).relists, 7);
+}
