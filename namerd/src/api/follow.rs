@@ -12,7 +12,7 @@ use l5d_resolver::v1;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::codec::{DecodeBuf, Decoder, Streaming};
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder, Streaming};
 use tonic::{Code, Status};
 
 use super::accept::Peer;
@@ -23,6 +23,11 @@ use crate::stream::{Claim, Doors, End, follow};
 
 /// Chunks between a session and its connection: the one that is being written.
 const CHUNKS: usize = 1;
+
+/// What a stream holds to read messages into: acknowledgements are small, and a greater message makes room for itself.
+const READ_BUFFER: usize = 256;
+/// Only for senders, which this is not.
+const NO_YIELD: usize = 32 << 10;
 
 /// Begins a stream: a task drives the session, the body hands on what it decides.
 pub(super) fn respond(
@@ -131,6 +136,10 @@ struct UpDecoder {
 impl Decoder for UpDecoder {
     type Item = v1::Up;
     type Error = Status;
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(READ_BUFFER, NO_YIELD)
+    }
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<v1::Up>, Status> {
         let (len, limit) = (src.remaining(), self.limit);

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 /// Our counter of a cell's value: grows by one with each change, starts at 1.
@@ -46,9 +47,13 @@ struct Subs {
     entries: Mutex<Entries>,
 }
 
+/// Who listens, and under which token.
+type Slot = Option<(Weak<dyn Listener>, u64)>;
+
 #[derive(Default)]
 struct Entries {
-    slots: Vec<Option<(Weak<dyn Listener>, u64)>>,
+    /// Most cells have one listener or none, and there are millions.
+    slots: SmallVec<[Slot; 1]>,
     free: Vec<usize>,
     live: usize,
 }

@@ -30,7 +30,7 @@ pub(super) fn derived<T: PartialEq + Send + Sync + 'static>(
 }
 
 /// A pure function of one set. Whatever is not bound passes unchanged (K8S-50).
-pub(super) type Map = dyn Fn(&EndpointSet) -> Replicas + Send + Sync;
+pub(super) type Map = dyn Fn(&Arc<EndpointSet>) -> Replicas + Send + Sync;
 
 /// All views of a cluster through one function.
 pub(super) struct Mapped {
@@ -51,7 +51,7 @@ impl Mapped {
     pub(super) fn views(
         engine: &Engine,
         base: &Arc<dyn Endpoints>,
-        map: impl Fn(&EndpointSet) -> Replicas + Send + Sync + 'static,
+        map: impl Fn(&Arc<EndpointSet>) -> Replicas + Send + Sync + 'static,
     ) -> Arc<dyn Endpoints> {
         Arc::new(Self {
             engine: engine.clone(),
@@ -105,7 +105,7 @@ impl fmt::Debug for Mapped {
 }
 
 /// `map` of a bound set; everything else as it is.
-pub(super) fn mapped(replicas: &Replicas, map: impl Fn(&EndpointSet) -> Replicas) -> Replicas {
+pub(super) fn mapped(replicas: &Replicas, map: impl Fn(&Arc<EndpointSet>) -> Replicas) -> Replicas {
     match replicas {
         Replicas::Bound(set) => map(set),
         other => other.clone(),
@@ -113,11 +113,15 @@ pub(super) fn mapped(replicas: &Replicas, map: impl Fn(&EndpointSet) -> Replicas
 }
 
 /// The endpoints of `set` that `keep` wants; none is `Neg`, also if there were none before (K8S-51).
-pub(super) fn filtered(set: &EndpointSet, keep: impl Fn(&Endpoint) -> bool) -> Replicas {
-    if set.is_empty() || !set.endpoints().iter().any(&keep) {
-        return Replicas::Neg;
+/// The set itself where all are wanted: there are as many sets of one node's endpoints as nodes have names.
+pub(super) fn filtered(set: &Arc<EndpointSet>, keep: impl Fn(&Endpoint) -> bool) -> Replicas {
+    let kept = set.endpoints().iter().filter(|e| keep(e));
+    match kept.clone().count() {
+        0 => return Replicas::Neg,
+        all if all == set.len() => return Replicas::Bound(Arc::clone(set)),
+        _ => {}
     }
-    let kept = set.endpoints().iter().filter(|e| keep(e)).cloned();
+    let kept = kept.cloned();
     Replicas::Bound(Arc::new(like(set, EndpointSet::new(kept))))
 }
 
@@ -137,4 +141,24 @@ pub(super) fn summed(endpoints: impl IntoIterator<Item = Endpoint>) -> EndpointS
 pub(super) fn like(old: &EndpointSet, new: EndpointSet) -> EndpointSet {
     new.with_authority(old.authority().cloned())
         .with_at(old.at())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_which_all_is_wanted_is_shared_and_not_copied() {
+        let endpoint = |n: u8| Endpoint::new(([10, 0, 0, n], 80).into());
+        let set = Arc::new(EndpointSet::new([endpoint(1), endpoint(2)]));
+        let Replicas::Bound(all) = filtered(&set, |_| true) else {
+            panic!("all are wanted");
+        };
+        assert!(Arc::ptr_eq(&all, &set));
+        let Replicas::Bound(one) = filtered(&set, |e| *e == endpoint(2)) else {
+            panic!("one is wanted");
+        };
+        assert_eq!(one.endpoints(), [endpoint(2)]);
+        assert_eq!(filtered(&set, |_| false), Replicas::Neg);
+    }
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::Session;
 use crate::bind::Binding;
 use crate::store::{Dep, Subscription};
 use crate::stream::tree_frames::{TreeFrames, TreeKind, TreeNow};
+
+/// Mostly one: kept in place, since a replica has a session's names times thousands of sessions.
+type Few = SmallVec<[u32; 4]>;
 
 /// One binding that interests of this session read.
 #[derive(Debug)]
@@ -18,11 +22,11 @@ pub(super) struct FollowedTree {
     _bells: [Subscription; 2],
     users: u32,
     /// Interests that have not been given this tree yet.
-    asking: Vec<u32>,
+    asking: Few,
     told: Option<Told>,
     /// The clusters of the last tree that was one: the node goes on serving it while the binding is pending or failed, so
     /// they stay followed until another tree takes its place.
-    good: Vec<u32>,
+    good: Few,
     /// Whether the node has a tree for one of the interests, told or held from before.
     has_good: bool,
     /// What is to be told next. Its clusters are followed already.
@@ -68,9 +72,9 @@ impl Session {
                 ],
                 frames: frames.tree(binding),
                 users: 0,
-                asking: Vec::new(),
+                asking: Few::new(),
                 told: None,
-                good: Vec::new(),
+                good: Few::new(),
                 has_good: false,
                 next: None,
             }
@@ -201,14 +205,14 @@ impl Session {
             hash: next.hash,
             kind: next.kind,
         });
-        let mut left = Vec::new();
+        let mut left = Few::new();
         if next.kind == TreeKind::Known {
             tree.has_good = true;
             left = std::mem::replace(&mut tree.good, next.numbers().collect());
         }
         let frames = Arc::clone(&tree.frames);
         let confirmed = confirm.interests.len();
-        let mut still_asking = Vec::new();
+        let mut still_asking = Few::new();
         for id in asking {
             let held = self.held_tree(id);
             if next.kind == TreeKind::Pending && held.is_some() {
