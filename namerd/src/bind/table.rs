@@ -1,10 +1,10 @@
 //! Tables of shared things: numbers, what is held elsewhere, and bindings with their idle time.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use foldhash::{HashMap, HashSet};
 use l5d_naming::Path;
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};

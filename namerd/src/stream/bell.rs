@@ -1,7 +1,6 @@
 //! What cells ring when they change: remembers which numbers, wakes the session.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 

@@ -1,10 +1,11 @@
 //! The frames of one cluster, shared by all sessions that follow it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use l5d_naming::{EndpointSet, EndpointWeight, Replicas};
 use l5d_resolver::change::Change;
 use l5d_resolver::hash::{RunningHash, cluster_hash, h8};
@@ -92,7 +93,7 @@ impl ClusterFrames {
                 steps: VecDeque::new(),
                 kept: 0,
                 full: None,
-                composed: HashMap::new(),
+                composed: HashMap::default(),
             }),
             cluster,
             metrics,

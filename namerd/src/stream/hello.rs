@@ -1,9 +1,9 @@
 //! A node's first message, checked: who it is, its routers, what it holds from before.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use l5d_naming::{Dtab, TransformerSpec};
 use l5d_resolver::v1;
 

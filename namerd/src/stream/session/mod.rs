@@ -10,12 +10,13 @@ mod interests;
 mod trees;
 mod write;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use l5d_resolver::hash::Digest;
 use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
@@ -152,11 +153,11 @@ impl Session {
             wants: 0,
             resumable: limits.interests,
             last_interest: None,
-            interests: HashMap::new(),
+            interests: HashMap::default(),
             overrides: 0,
             bucket: Bucket::new(limits.want_burst, limits.wants_per_second, now),
-            trees: HashMap::new(),
-            clusters: HashMap::new(),
+            trees: HashMap::default(),
+            clusters: HashMap::default(),
             removals: Ring::default(),
             changes: Ring::default(),
             again: Ring::default(),

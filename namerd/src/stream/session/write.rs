@@ -1,9 +1,10 @@
 //! What is written next, in the order of resolver API 5.1.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
+use foldhash::HashMap;
 use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
 use tokio::time::Instant;
@@ -149,7 +150,7 @@ impl Session {
             sources: ages.collect(),
         };
         if now >= self.held_until {
-            self.held = HashMap::new();
+            self.held = HashMap::default();
         }
         self.digest_due = false;
         self.heartbeat_at = now + self.hub.limits().heartbeat;
