@@ -192,8 +192,10 @@ impl Wire {
                 self.frame(PING, ACK, 0, &frame);
             }
             GOAWAY => {
-                let text = String::from_utf8_lossy(&frame[8.min(frame.len())..]).into_owned();
-                return Err(io::Error::other(format!("the server goes away: {text:?}")));
+                let code = frame.get(4..8).unwrap_or(&[]);
+                let text = String::from_utf8_lossy(frame.get(8..).unwrap_or(&[]));
+                let why = format!("the server goes away: code {code:?} {text:?}");
+                return Err(io::Error::other(why));
             }
             _ => {}
         }

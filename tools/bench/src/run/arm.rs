@@ -18,7 +18,7 @@ const FIRST_SPREAD: f64 = 0.0;
 /// As nodes move after a loss (resolver API 6).
 const MOVE_SPREAD: f64 = 3.0;
 /// How long the last changes may take to arrive.
-const LATE: u32 = 100;
+const LATE: u32 = 600;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What was measured.
