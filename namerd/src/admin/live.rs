@@ -1,7 +1,7 @@
 //! Views that are followed: server-sent events, one for each change.
 //!
-//! A followed view is computed once a second and sent if it differs from what was sent last, so a page costs the same
-//! however much changes. Runs on the admin server's own thread.
+//! A followed view is computed once a second, less often where that takes long, and sent if it differs from what was sent
+//! last, so a page costs the same however much changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Admin;
 use super::views::View;
@@ -22,6 +22,8 @@ pub struct Watchers(Arc<Semaphore>);
 
 const MOST: usize = 64;
 const EVERY: Duration = Duration::from_secs(1);
+/// However long a view takes, and however many are followed.
+const LONGEST: Duration = Duration::from_secs(60);
 /// Without a change, a comment goes out after so many looks: a client that is gone is noticed.
 const QUIET: u32 = 15;
 const EVENTS: &str = "text/event-stream; charset=utf-8";
@@ -86,13 +88,24 @@ pub(super) fn follow(admin: &Arc<Admin>, view: View) -> Result<Response<Body>, R
 }
 
 impl Following {
+    /// A view that takes long is looked at less often: all that are followed together take about a tenth of a processor.
+    fn rest(&mut self, took: Duration) {
+        let open = u32::try_from(self.admin.watchers.open()).unwrap_or(u32::MAX);
+        let rest = took.saturating_mul(10).saturating_mul(open);
+        if rest > EVERY {
+            self.ticks.reset_after(rest.min(LONGEST));
+        }
+    }
+
     async fn next(&mut self) -> Bytes {
         loop {
             self.ticks.tick().await;
+            let began = Instant::now();
             let (kind, text) = match self.view.show(&self.admin).await {
                 Ok(text) => ("data", text),
                 Err(refusal) => ("event: refused\ndata", web::json_text(refusal.why())),
             };
+            self.rest(began.elapsed());
             let event = format!("{kind}: {}\n\n", text.replace('\n', " "));
             if self.sent.as_ref() != Some(&event) {
                 self.quiet = 0;

@@ -113,10 +113,10 @@ fn watches(problems: &mut Problems, admin: &Admin) {
 fn bindings(problems: &mut Problems, admin: &Admin) {
     let (mut failed, mut pending, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for binding in admin.binder.bindings() {
-        let path = binding.key.path.to_string();
+        let path = &binding.key.path;
         match &binding.state.get().1 {
             BindState::Failed(e) => failed.push(format!("{path} ({})", e.message())),
-            BindState::Pending => pending.push(path),
+            BindState::Pending => pending.push(path.to_string()),
             BindState::Tree(tree) => tree.for_each_leaf(&mut |leaf| {
                 let id = &leaf.cluster.id;
                 match &leaf.cluster.replicas.get().1 {

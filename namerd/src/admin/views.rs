@@ -2,6 +2,7 @@
 //!
 //! `GET /ui/NAME.json`, with `watch=true` as server-sent events. Ages are in seconds; `null` is "never" or "not known".
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -80,21 +81,34 @@ impl View {
         }))
     }
 
-    /// As it is now.
-    pub(super) async fn show(&self, admin: &Admin) -> Result<String, Refusal> {
-        let value = match self {
+    /// As it is now. With many names this takes a while, in which the admin thread answers others.
+    pub(super) async fn show(&self, admin: &Arc<Admin>) -> Result<String, Refusal> {
+        match self {
+            View::History(name) => history(admin, name).await.map(|v| v.to_string()),
+            View::Explain(ask) => explain(admin, ask).await,
+            view => {
+                let (view, admin) = (view.clone(), Arc::clone(admin));
+                let shown = tokio::task::spawn_blocking(move || view.now(&admin)).await;
+                let failed = |e: tokio::task::JoinError| {
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
+                };
+                shown.map_err(failed)?.map(|value| value.to_string())
+            }
+        }
+    }
+
+    fn now(&self, admin: &Admin) -> Result<Value, Refusal> {
+        Ok(match self {
             View::Overview => overview(admin),
             View::Namespaces => namespaces(admin),
             View::Dtab(name) => dtab(admin, name),
-            View::History(name) => history(admin, name).await?,
             View::Bindings(q) => bindings(admin, q),
             View::Binding(number) => binding(admin, *number)?,
             View::Names(q) => names(admin, q),
             View::Sessions(q) => sessions(admin, q),
             View::Session(id) => session(admin, *id)?,
-            View::Explain(ask) => return explain(admin, ask).await,
-        };
-        Ok(value.to_string())
+            View::History(_) | View::Explain(_) => unreachable!("they wait, see `show`"),
+        })
     }
 }
 
@@ -193,7 +207,7 @@ fn has(text: &str, q: &str) -> bool {
 }
 
 fn bindings(admin: &Admin, q: &str) -> Value {
-    let wanted = |binding: &&std::sync::Arc<Binding>| {
+    let wanted = |binding: &&Arc<Binding>| {
         let key = &binding.key;
         q.is_empty()
             || has(&key.path.to_string(), q)
@@ -275,7 +289,7 @@ async fn explain(admin: &Admin, ask: &Ask) -> Result<String, Refusal> {
         router: l5d_naming::Dtab::empty(),
         local: ask.dtab.clone(),
         path: ask.path.clone(),
-        transformers: std::sync::Arc::new([]),
+        transformers: Arc::new([]),
     };
     let tree = timeout(WAIT, admin.binder.delegate(&key, &Caller::default())).await;
     let tree = tree.map_err(|_| Refusal::timed_out())?;
