@@ -91,6 +91,14 @@ impl RealEtcd {
         self.call("/v3/kv/put", &body).await.map(drop)
     }
 
+    /// A key's value, past all namerds.
+    pub async fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let body = json!({"key": STANDARD.encode(key)});
+        let answer = self.call("/v3/kv/range", &body).await?;
+        let value = answer["kvs"][0]["value"].as_str();
+        Ok(value.map(|value| STANDARD.decode(value)).transpose()?)
+    }
+
     /// Lets it forget its history up to now.
     pub async fn compact(&self) -> Result<()> {
         let range = self.call("/v3/kv/range", &json!({"key": "AA=="})).await?;

@@ -42,6 +42,8 @@ struct State {
     answered: BTreeSet<u32>,
     /// Without heartbeats.
     frames: u64,
+    /// What was told to be nothing: sets without an endpoint, trees without a leaf.
+    nothings: Vec<String>,
     end: Option<String>,
 }
 
@@ -53,12 +55,22 @@ struct Known {
 }
 
 impl Follower {
-    /// Follows as a node.
+    /// Follows as a node whose routers have the dtab `default`.
     pub async fn start(channel: Channel, node: &str, routers: &[Followed<'_>]) -> Result<Self> {
+        Self::start_in(channel, node, "default", routers).await
+    }
+
+    /// Follows as a node whose routers have the dtab `root`.
+    pub async fn start_in(
+        channel: Channel,
+        node: &str,
+        root: &str,
+        routers: &[Followed<'_>],
+    ) -> Result<Self> {
         let (up, messages) = mpsc::channel(4);
         let wire = |(label, specs, _): &Followed<'_>| v1::Router {
             label: (*label).to_owned(),
-            root: "default".to_owned(),
+            root: root.to_owned(),
             transformers: specs.iter().map(transformer).collect(),
             ..v1::Router::default()
         };
@@ -115,6 +127,30 @@ impl Follower {
     /// Messages so far, heartbeats left out.
     pub fn frames(&self) -> u64 {
         self.state.lock().frames
+    }
+
+    /// What was ever told to be nothing: sets without an endpoint, trees without a leaf. The first hundred.
+    pub fn nothings(&self) -> Vec<String> {
+        self.state.lock().nothings.clone()
+    }
+
+    /// Waits until the set whose id ends like this has this hash.
+    pub async fn until_hash(&self, id: &str, wanted: u64) {
+        let is = |known: &Known| known.id.ends_with(id) && known.hash == wanted;
+        self.until(|state| state.clusters.values().any(is)).await;
+    }
+
+    /// Why the stream has ended, as soon as it has.
+    pub async fn end(&self) -> String {
+        let mut changed = self.changed.clone();
+        loop {
+            if let Some(end) = &self.state.lock().end {
+                return end.clone();
+            }
+            if changed.changed().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Waits until the cluster whose id ends like this has these addresses.
@@ -200,6 +236,7 @@ impl State {
         match message {
             Message::Cluster(page) => {
                 if let Some(whole) = self.assembly.push(page)? {
+                    self.note_nothing(&whole.id.to_string(), &whole.replicas);
                     let known = Known {
                         id: whole.id.to_string(),
                         replicas: whole.replicas,
@@ -220,6 +257,15 @@ impl State {
                 };
                 let (next, hash) = apply_delta(&delta, set, known.hash)?;
                 (known.replicas, known.hash) = (Replicas::Bound(next.into()), hash);
+                let (id, replicas) = (known.id.clone(), known.replicas.clone());
+                self.note_nothing(&id, &replicas);
+            }
+            Message::Tree(tree) => {
+                if let Some(v1::tree::State::Root(node)) = &tree.state
+                    && !has_leaf(node)
+                {
+                    self.note(format!("{node:?}"));
+                }
             }
             Message::Forget(forget) => {
                 self.clusters
@@ -230,6 +276,34 @@ impl State {
             _ => {}
         }
         Ok(())
+    }
+
+    fn note_nothing(&mut self, id: &str, replicas: &Replicas) {
+        let is_nothing = match replicas {
+            Replicas::Bound(set) => set.endpoints().is_empty(),
+            Replicas::Neg => true,
+            Replicas::Pending | Replicas::Failed(_) => false,
+        };
+        if is_nothing {
+            self.note(format!("{id}: {replicas:?}"));
+        }
+    }
+
+    fn note(&mut self, nothing: String) {
+        if self.nothings.len() < 100 {
+            self.nothings.push(nothing);
+        }
+    }
+}
+
+fn has_leaf(node: &v1::Node) -> bool {
+    match &node.node {
+        Some(v1::node::Node::Leaf(_)) => true,
+        Some(v1::node::Node::Union(union)) => {
+            let mut nodes = union.branches.iter().filter_map(|b| b.node.as_ref());
+            nodes.any(has_leaf)
+        }
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | module | answers |
 //! |---|---|
 //! | [`app`] | the applications `hello` and `world` |
+//! | [`cable`] | a way between two programs that can be cut |
 //! | [`client`] | a bare HTTP client for API servers, so that facts are asserted without our own watch code |
 //! | [`consul`] | a real Consul agent, killed and started again at will |
 //! | [`etcd`] | a real etcd alone, killed and started again at will |
@@ -26,6 +27,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod cable;
 pub mod client;
 pub mod cluster;
 pub mod consul;

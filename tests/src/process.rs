@@ -20,7 +20,8 @@ reader=$!
 wait "$program"; status=$?
 if [ -n "$L5D_SWEEP" ]; then
     wait "$reader"
-    rm -rf -- "$L5D_SWEEP"
+    # Others that have just been killed may still write there.
+    rm -rf -- "$L5D_SWEEP" 2>/dev/null || { sleep 1; rm -rf -- "$L5D_SWEEP"; }
 else
     kill -KILL "$reader" 2>/dev/null
 fi

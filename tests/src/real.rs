@@ -53,7 +53,9 @@ pub struct RealCluster {
     port: HeldPort,
     etcd_port: HeldPort,
     api_server: Option<Process>,
-    _etcd: Process,
+    etcd: Option<Process>,
+    /// Removes the folder where nobody drops this.
+    _sweeper: Process,
     /// Last, so that it goes after the processes that write into it.
     dir: TempDir,
 }
@@ -108,18 +110,19 @@ impl RealCluster {
         let dir = tempfile::Builder::new().prefix("l5d-cluster-").tempdir()?;
         credentials(dir.path(), at)?;
         let (etcd_port, port) = (HeldPort::take(at)?, HeldPort::take(at)?);
-        let etcd = etcd_program(binaries, dir.path(), &etcd_port)
-            .sweep(dir.path())
-            .start(dir.path())?;
+        let sweeper = Program::new("sweeper", "sleep").arg("infinity");
+        let sweeper = sweeper.sweep(dir.path()).start(dir.path())?;
         let mut cluster = Self {
             binaries: binaries.clone(),
             extra: extra.iter().map(|&flag| flag.to_owned()).collect(),
             port,
             etcd_port,
             api_server: None,
-            _etcd: etcd,
+            etcd: None,
+            _sweeper: sweeper,
             dir,
         };
+        cluster.start_etcd()?;
         cluster.start_api().await?;
         cluster.allow_namerd().await?;
         Ok(cluster)
@@ -180,6 +183,33 @@ impl RealCluster {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.api_server = Some(process);
+        Ok(())
+    }
+
+    /// SIGKILL for etcd alone.
+    pub async fn kill_etcd(&mut self) -> anyhow::Result<()> {
+        if let Some(etcd) = self.etcd.take() {
+            etcd.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a killed etcd on the same data and address. It serves some moments later.
+    pub fn start_etcd(&mut self) -> anyhow::Result<()> {
+        let etcd = etcd_program(&self.binaries, self.dir.path(), &self.etcd_port);
+        self.etcd = Some(etcd.start(self.dir.path())?);
+        Ok(())
+    }
+
+    /// Waits until the API server says that it is ready, after disturbances of etcd.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let (client, started) = (self.client(ADMIN)?, Instant::now());
+        while !client.get("/readyz").await.is_ok_and(|a| a.status == 200) {
+            if started.elapsed() > START_LIMIT {
+                bail!("the API server is not ready again");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         Ok(())
     }
 
