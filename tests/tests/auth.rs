@@ -227,6 +227,169 @@ async fn tokens_of_the_double_name_nodes_and_outlive_it() -> Result<()> {
     Ok(())
 }
 
+/// What a call without a body is answered: its headers, and its trailers, which are a frame of their own.
+async fn raw(addr: SocketAddr, method: &str) -> Result<(http::HeaderMap, http::HeaderMap)> {
+    let socket = tokio::net::TcpStream::connect(addr).await?;
+    let (client, connection) = h2::client::handshake(socket).await?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("http://namerd/{method}"))
+        .header("content-type", "application/grpc+proto")
+        .body(())?;
+    let mut client = client.ready().await?;
+    let (response, _) = client.send_request(request, true)?;
+    let (head, mut body) = response.await?.into_parts();
+    while body.data().await.is_some() {}
+    let trailers = body.trailers().await?.unwrap_or_default();
+    connection.abort();
+    Ok((head.headers, trailers))
+}
+
+fn with_token<T>(message: T, token: Option<&str>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse().expect("a header value");
+        request.metadata_mut().insert("authorization", value);
+    }
+    request
+}
+
+fn code_of<T>(answer: Result<T, Status>) -> Code {
+    answer.err().map_or(Code::Ok, |status| status.code())
+}
+
+/// What each kind of call comes to: of a tool, of Linkerd 1.x, of health.
+async fn asked(channel: Channel, token: Option<&str>) -> [Code; 5] {
+    let ask = v1::ResolveRequest {
+        root: "default".to_owned(),
+        path: "/svc/x".to_owned(),
+        ..v1::ResolveRequest::default()
+    };
+    let path = |text: &str| {
+        let elems = text.split('/').skip(1).map(|elem| elem.as_bytes().to_vec());
+        Some(l5d_mesh::v1::Path {
+            elems: elems.map(Into::into).collect(),
+        })
+    };
+    let bind = l5d_mesh::v1::BindReq {
+        root: path("/default"),
+        name: path("/svc/x"),
+        dtab: None,
+    };
+    let nodes = v1::NodesRequest::default();
+    let health = tonic_health::pb::HealthCheckRequest::default();
+    let mut tools = ResolverClient::new(channel.clone());
+    let mut old = l5d_mesh::v1::interpreter_client::InterpreterClient::new(channel.clone());
+    let mut well = tonic_health::pb::health_client::HealthClient::new(channel);
+    [
+        code_of(tools.resolve(with_token(ask.clone(), token)).await),
+        code_of(tools.watch(with_token(ask, token)).await),
+        code_of(tools.nodes(with_token(nodes, token)).await),
+        code_of(old.get_bound_tree(with_token(bind, token)).await),
+        code_of(well.check(health).await),
+    ]
+}
+
+const LET_IN: [Code; 5] = [Code::Ok; 5];
+const KEPT_OUT: [Code; 5] = [
+    Code::Unauthenticated,
+    Code::Unauthenticated,
+    Code::Unauthenticated,
+    Code::Unauthenticated,
+    Code::Ok,
+];
+
+/// Where nodes must prove their names, others must prove some name before they are told names and addresses.
+#[tokio::test]
+async fn who_asks_for_names_shows_some_token() -> Result<()> {
+    let cluster = Cluster::double()?;
+    let Backing::Double(double) = cluster.backing() else {
+        unreachable!("built on the double")
+    };
+    double.reviews().add("jane", "namerd", "jane", None);
+    double.reviews().add("elsewhere", "api", "jane", None);
+    let (api, port) = (double.addr().ip(), double.addr().port());
+    let auth = format!("nodes: serviceAccount, host: {api}, port: {port}");
+    let namerd = start(&format!(
+        "- {{kind: io.l5d.mesh, port: 0, auth: {{{auth}}}}}\n- {{kind: io.l5d.mesh, port: 0, auth: {{{auth}, tools: none}}}}\n"
+    ))
+    .await?;
+    let [(_, mesh), (_, open)] = namerd.addresses.interfaces[..] else {
+        unreachable!("two interfaces")
+    };
+    for (token, expected) in [
+        (None, KEPT_OUT),
+        (Some("elsewhere"), KEPT_OUT),
+        (Some("jane"), LET_IN),
+    ] {
+        assert_eq!(
+            asked(plain(mesh).await?, token).await,
+            expected,
+            "{token:?}"
+        );
+    }
+    assert_eq!(asked(plain(open).await?, None).await, LET_IN);
+    assert_eq!(
+        code(plain(open).await?, "node-1", None).await,
+        Code::Unauthenticated
+    );
+
+    // Linkerd 1.x reads the status from a frame of its own; tools from either.
+    let (head, trailers) = raw(mesh, "io.linkerd.mesh.Interpreter/StreamBoundTree").await?;
+    assert!(!head.contains_key("grpc-status"), "{head:?}");
+    assert_eq!(head["content-type"], "application/grpc+proto");
+    assert_eq!(trailers["grpc-status"], "16");
+    let said = trailers["grpc-message"].to_str()?;
+    assert!(said.contains("auth.tools"), "{said}");
+    let (head, _) = raw(mesh, "l5d.resolver.v1.Resolver/Resolve").await?;
+    assert_eq!(head["grpc-status"], "16");
+    let (head, _) = raw(mesh, "l5d.resolver.v1.Resolver/MadeUp").await?;
+    assert_eq!(head["grpc-status"], "16");
+
+    // Nobody can tell: it may be tried again.
+    double.reviews().add("joe", "namerd", "joe", None);
+    double.refuse();
+    let codes = asked(plain(mesh).await?, Some("joe")).await;
+    assert_eq!((codes[0], codes[3]), (Code::Unavailable, Code::Unavailable));
+    assert_eq!(asked(plain(mesh).await?, Some("jane")).await, LET_IN);
+    let metrics = ApiClient::plain(namerd.addresses.admin)
+        .get("/metrics")
+        .await?;
+    let metrics = String::from_utf8(metrics.body.to_vec())?;
+    let counted = "namerd_api_grpc_calls_total{method=\"other\",code=\"Unauthenticated\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_asks_for_names_shows_some_certificate() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new("mesh")?;
+    let (cert, key) = authority
+        .issue(&["127.0.0.1"])?
+        .write(folder.path(), "server")?;
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem())?;
+    let namerd = start(&format!(
+        "- {{kind: io.l5d.mesh, port: 0, auth: {{nodes: certificate, trustDomain: c.l}}, \
+         tls: {{certPath: {}, keyPath: {}, caCertPath: {}}}}}\n",
+        cert.display(),
+        key.display(),
+        ca.display()
+    ))
+    .await?;
+    let mesh = namerd.addresses.interfaces[0].1;
+    let tool = authority.issue(&["tool"])?;
+    for (shown, expected) in [(Some(&tool), LET_IN), (None, KEPT_OUT)] {
+        let channel = channel(mesh, authority.client(shown, &["h2"])?).await?;
+        assert_eq!(asked(channel, None).await, expected, "{shown:?}");
+    }
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
+
 async fn post(client: &ApiClient, path: &str, object: &Value) -> Result<Value> {
     client
         .send(Method::POST, path, &[], Some(object))

@@ -1,6 +1,7 @@
 //! The doors: gRPC for nodes and tools, HTTP for scripts. The only importer of server libraries.
 
 mod accept;
+mod ask;
 mod authority;
 mod destination;
 mod explain;
@@ -9,6 +10,7 @@ pub mod http;
 mod live;
 mod measure;
 mod mesh;
+mod methods;
 mod resolver;
 mod serve;
 mod status;

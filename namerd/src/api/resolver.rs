@@ -16,10 +16,8 @@ use tonic::server::{Grpc, NamedService};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use super::accept::Peer;
 use super::follow;
 use super::serve::Api;
-use super::status;
 use super::tools::Tools;
 use crate::stream::Doors;
 
@@ -44,12 +42,6 @@ impl Resolver {
         let tools = self.tools;
         let path = request.uri().path();
         let method = path.strip_prefix("/l5d.resolver.v1.Resolver/");
-        let peer = request.extensions().get::<Peer>();
-        if let (Some(peer), true) = (peer, method != Some("Follow"))
-            && let Err(wait) = self.api.gate.may_ask(peer.addr.ip())
-        {
-            return status::too_many(wait).into_http();
-        }
         match method {
             Some("Follow") => follow::respond(&self.api, &self.doors, request),
             Some("Resolve") => {

@@ -38,7 +38,7 @@ pub struct Api {
     pub connections: usize,
     /// What connections go through first.
     pub gate: Arc<Gate>,
-    /// What nodes must show.
+    /// What nodes must show, and others who ask.
     pub nodes: Arc<NodeGuard>,
     /// When connections are asked to move on; `None`: never.
     pub connection_age: Option<Duration>,
@@ -184,11 +184,11 @@ fn routes(api: &Api, doors: &Doors, offer: &Offer) -> io::Result<(HealthReporter
         Offer::Mesh(options) => {
             let routes = routes.add_service(Resolver::new(api.clone(), doors.clone()));
             let routes = mesh::add(routes, api, doors);
-            answers(routes.prepare(), &options.grpc_web_origins, &api.meter)
+            answers(routes.prepare(), &options.grpc_web_origins, api)
         }
         Offer::Destination(options) => {
             let routes = destination::add(routes, api, doors, options);
-            answers(routes.prepare(), &[], &api.meter)
+            answers(routes.prepare(), &[], api)
         }
     };
     Ok((reporter, answers))

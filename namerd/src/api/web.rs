@@ -16,9 +16,10 @@ use tower::Layer as _;
 use tower::util::BoxCloneSyncService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::ask::Asked;
 use super::measure::Measured;
 use super::mesh::Manners;
-use crate::meter::Meter;
+use super::serve::Api;
 
 /// What answers the requests of a port.
 pub(super) type Answers = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -36,8 +37,9 @@ const SENT: [&str; 5] = [
 const READ: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
 /// The routes in the manners of all their clients, open to pages of these origins.
-pub(super) fn answers(routes: Routes, origins: &[String], meter: &Arc<Meter>) -> Answers {
-    let service = GrpcWebLayer::new().layer(Manners(Measured::new(routes, Arc::clone(meter))));
+pub(super) fn answers(routes: Routes, origins: &[String], api: &Api) -> Answers {
+    let asked = Asked::new(routes, api);
+    let service = GrpcWebLayer::new().layer(Manners(Measured::new(asked, Arc::clone(&api.meter))));
     if origins.is_empty() {
         return BoxCloneSyncService::new(service);
     }

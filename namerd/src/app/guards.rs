@@ -25,7 +25,9 @@ pub(super) fn build(config: &Config) -> Result<Vec<Guard>, BuildError> {
 fn guard(interface: &Interface) -> Result<Guard, BuildError> {
     let (nodes, callers) = (&interface.nodes, &interface.callers);
     let mut proofs = callers.writes.iter().chain(&callers.reads);
-    let reviews = if nodes.proofs.contains(&NodeProof::ServiceAccount) {
+    let has_tokens = nodes.proofs.contains(&NodeProof::ServiceAccount)
+        || nodes.tools.contains(&CallerProof::Token);
+    let reviews = if has_tokens {
         Some(reviewer(&nodes.tokens)?)
     } else if proofs.any(|proof| *proof == CallerProof::Token) {
         Some(reviewer(&callers.tokens)?)

@@ -1,4 +1,4 @@
-//! Who somebody is, and what they may: nodes that follow, callers that write dtabs (`auth` of an interface).
+//! Who somebody is, and what they may: nodes that follow, tools that ask, callers that write dtabs (`auth` of an interface).
 //!
 //! In come the names of a checked client certificate and the `authorization` of a request; out goes what they prove, or why
 //! not. Tokens are checked by whoever is behind [`Reviews`], which is asked once for each token: what it has said holds
@@ -8,6 +8,7 @@ mod callers;
 mod nodes;
 mod reviews;
 mod tokens;
+mod tools;
 
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,11 @@ use super::{Denied, bearer};
 use crate::config::{NodeAuth, NodeProof};
 use crate::tls::ClientNames;
 
-/// The proof that one interface wants of nodes.
+/// The proof that one interface wants of nodes, and of others who ask.
 #[derive(Debug)]
 pub struct NodeGuard {
-    wanted: NodeAuth,
-    tokens: Option<Tokens>,
+    pub(super) wanted: NodeAuth,
+    pub(super) tokens: Option<Tokens>,
 }
 
 /// What was proved.

@@ -219,6 +219,44 @@ async fn a_certificate_proves_its_names() {
 }
 
 #[tokio::test]
+async fn who_asks_need_not_be_a_node_but_somebody() {
+    let script = Arc::<Script>::default();
+    let tools = |proofs: &[CallerProof]| {
+        let wanted = NodeAuth {
+            tools: proofs.to_vec(),
+            ..NodeAuth::default()
+        };
+        NodeGuard::new(&wanted, Some(Arc::clone(&script) as _))
+    };
+    let (certificate, token) = (CallerProof::Certificate, CallerProof::Token);
+    let (nobody, good) = (Some(ClientNames::default()), &b"Bearer unbound"[..]);
+    let open = tools(&[]);
+    assert!(!open.asks_tools());
+    assert_eq!(open.let_ask(None, None).await, Ok(()));
+    for (proofs, client, shown, is_let_in) in [
+        (&[certificate][..], &nobody, None, true),
+        (&[certificate], &None, Some(good), false),
+        (&[token], &nobody, None, false),
+        (&[token], &None, Some(good), true),
+        (&[token], &None, Some(b"Bearer bad"), false),
+        (&[certificate, token], &nobody, Some(b"Bearer bad"), true),
+        (&[certificate, token], &None, Some(good), true),
+        (&[certificate, token], &None, None, false),
+    ] {
+        let guard = tools(proofs);
+        assert!(guard.asks_tools());
+        let asked = guard.let_ask(client.as_ref(), shown).await;
+        match is_let_in {
+            true => assert_eq!(asked, Ok(()), "{proofs:?}"),
+            false => assert!(matches!(asked, Err(Denied::Unproven(_))), "{asked:?}"),
+        }
+    }
+    *script.is_away.lock() = true;
+    let asked = tools(&[token]).let_ask(None, Some(good)).await;
+    assert!(matches!(asked, Err(Denied::Unchecked(_))), "{asked:?}");
+}
+
+#[tokio::test]
 async fn callers_may_what_a_certificate_or_the_review_says() {
     let wanted = CallerAuth {
         writes: vec![CallerProof::Certificate, CallerProof::Token],

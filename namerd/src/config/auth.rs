@@ -1,9 +1,12 @@
-//! `auth` of an interface: who may follow as which node, who may write dtabs.
+//! `auth` of an interface: who may follow as which node, who may ask for names and addresses, who may write dtabs.
 //!
 //! ```yaml
 //! - kind: io.l5d.mesh
 //!   auth:                        # or `auth: none`
 //!     nodes: serviceAccount      # none, certificate, serviceAccount, or a list of the last two: any one of them will do
+//!     tools: token               # what all other calls must show that tell names and addresses, those of Linkerd 1.x too:
+//!                                # none, certificate, token, or a list of the last two, of anybody whom the authority or
+//!                                # the API server knows; left out: a certificate or a token, as of nodes
 //!     audience: namerd           # of the token; a text or a list (serviceAccount)
 //!     serviceAccounts: [linkerd/l5d]  # whose pods may be nodes; left out: anybody's (serviceAccount)
 //!     trustDomain: cluster.local # nodes are spiffe://cluster.local/node/NAME; left out: DNS names (certificate)
@@ -25,11 +28,14 @@ use l5d_config::{Field, Section};
 use super::kubernetes::api_server;
 use super::{ApiServer, Env, Server};
 
-/// What nodes must show before they may follow. Without a proof in the list: nothing.
+/// What nodes must show before they may follow, and others before they may ask. Without a proof in a list: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeAuth {
     /// `nodes`: any one of these will do.
     pub proofs: Vec<NodeProof>,
+    /// `tools`: what everybody else must show who asks for names or addresses; any one of these will do. Whoever has it is
+    /// let in: nobody asks what they may.
+    pub tools: Vec<CallerProof>,
     /// `trustDomain`: only SPIFFE ids of this domain name nodes. `None`: DNS names do.
     pub trust_domain: Option<String>,
     /// `serviceAccounts`: as `namespace/name`. Empty: all.
@@ -65,7 +71,7 @@ pub struct CallerAuth {
 pub enum CallerProof {
     /// A client certificate.
     Certificate,
-    /// A bearer token whose owner may do the same to `dtabs` of `l5d.io`.
+    /// A bearer token; for dtabs, one whose owner may do the same to `dtabs` of `l5d.io`.
     Token,
 }
 
@@ -107,10 +113,19 @@ pub(super) fn nodes(section: &Section<'_>, server: &Server, env: Env<'_>) -> Nod
     };
     let proofs = proofs(auth.key("nodes"), &auth, &NODE_PROOFS);
     needs_authority(&proofs, NodeProof::Certificate, &auth, server);
+    let tools = auth.key("tools");
+    let tools = match tools.is_present() {
+        true => self::proofs(tools, &auth, &CALLER_PROOFS),
+        false => proofs.iter().map(|proof| proof.of_anybody()).collect(),
+    };
+    if !proofs.contains(&NodeProof::Certificate) {
+        needs_authority(&tools, CallerProof::Certificate, &auth, server);
+    }
     NodeAuth {
         trust_domain: auth.key("trustDomain").string(),
         service_accounts: service_accounts(&auth),
         tokens: token_check(&auth, env, &[NODE_AUDIENCE]),
+        tools,
         proofs,
     }
 }
@@ -239,6 +254,14 @@ impl NodeProof {
     /// As in the file.
     pub fn name(self) -> &'static str {
         NODE_PROOFS[self as usize].0
+    }
+
+    /// The same from somebody who need not be a node.
+    fn of_anybody(self) -> CallerProof {
+        match self {
+            NodeProof::Certificate => CallerProof::Certificate,
+            NodeProof::ServiceAccount => CallerProof::Token,
+        }
     }
 }
 

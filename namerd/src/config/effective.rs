@@ -128,13 +128,17 @@ fn auth(interface: &Interface) -> Option<Value> {
     let tokens = match interface.kind {
         // They have no such key.
         InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => return None,
-        InterfaceKind::Mesh(_) if nodes.proofs.is_empty() => return Some("none".into()),
+        InterfaceKind::Mesh(_) if nodes.proofs.len() + nodes.tools.len() == 0 => {
+            return Some("none".into());
+        }
         InterfaceKind::HttpController if callers.writes.len() + callers.reads.len() == 0 => {
             return Some("none".into());
         }
         InterfaceKind::Mesh(_) => {
             let names: Vec<_> = nodes.proofs.iter().map(|proof| proof.name()).collect();
             put("nodes", names.into());
+            let names: Vec<_> = nodes.tools.iter().map(|proof| proof.name()).collect();
+            put("tools", names.into());
             put("serviceAccounts", json!(nodes.service_accounts));
             if let Some(domain) = &nodes.trust_domain {
                 put("trustDomain", domain.clone().into());

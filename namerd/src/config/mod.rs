@@ -125,8 +125,8 @@ pub struct ClientLimits {
     /// `connectionsPerClient`: of one address. Half of all by default, since many nodes may stand behind one address, and
     /// nobody shall keep out all others.
     pub connections_per_client: usize,
-    /// `requestsPerSecond`: of one address in the long run: HTTP, and calls for tools. `Follow` and other streams that stay
-    /// open are bounded by connections and by their own limits.
+    /// `requestsPerSecond`: of one address in the long run: HTTP, and calls of tools and of Linkerd 1.x and 2; one that
+    /// begins a stream counts once. `Follow` is bounded by connections and by its own limits.
     pub requests_per_second: f64,
     /// `requestBurst`: of one address at once.
     pub request_burst: f64,

@@ -149,6 +149,19 @@ fn auth_is_read_and_its_absence_warned_of_where_others_come_in() {
     assert_eq!(config.interfaces[0].connection_age, None);
     let shown = config.effective();
     assert_eq!(shown["interfaces"][0]["auth"]["nodes"][0], "serviceAccount");
+    assert_eq!(shown["interfaces"][0]["auth"]["tools"][0], "token");
+    for (auth, tools) in [
+        ("{nodes: serviceAccount}", &[CallerProof::Token][..]),
+        ("{nodes: serviceAccount, tools: none}", &[]),
+        ("{nodes: none, tools: token}", &[CallerProof::Token]),
+        ("{nodes: none}", &[]),
+        ("none", &[]),
+    ] {
+        let config = good(&format!(
+            "storage: {{kind: io.l5d.inMemory}}\ninterfaces: [{{kind: io.l5d.mesh, auth: {auth}}}]"
+        ));
+        assert_eq!(config.interfaces[0].nodes.tools, tools, "{auth}");
+    }
     assert_eq!(good(LEAST).effective()["interfaces"][0]["auth"], "none");
     let cases = [
         (
@@ -158,6 +171,14 @@ fn auth_is_read_and_its_absence_warned_of_where_others_come_in() {
         (
             "{nodes: [none, serviceAccount]}",
             "nodes[0] must be none, certificate, serviceAccount",
+        ),
+        (
+            "{tools: certificate}",
+            "certificates can only be checked with `tls` and its caCertPath",
+        ),
+        (
+            "{tools: serviceAccount}",
+            "tools must be none, certificate, token",
         ),
         (
             "{nodes: token}",

@@ -1,0 +1,48 @@
+//! Whether somebody who need not be a node may ask for names and addresses.
+
+use super::{Denied, NodeGuard, bearer};
+use crate::config::CallerProof;
+use crate::tls::ClientNames;
+
+impl NodeGuard {
+    /// Whether tools and clients of Linkerd 1.x must show anything.
+    pub fn asks_tools(&self) -> bool {
+        !self.wanted.tools.is_empty()
+    }
+
+    /// Whether somebody may ask, by a certificate that the authority has vouched for, or by a token in the value of
+    /// `authorization` that the API server accepts, whoever they are.
+    pub async fn let_ask(
+        &self,
+        client: Option<&ClientNames>,
+        authorization: Option<&[u8]>,
+    ) -> Result<(), Denied> {
+        let tools = &self.wanted.tools;
+        let by_certificate = tools.contains(&CallerProof::Certificate);
+        if tools.is_empty() || (by_certificate && client.is_some()) {
+            return Ok(());
+        }
+        let (certificate, token) = (
+            "a client certificate",
+            "a token (metadata `authorization: Bearer TOKEN`)",
+        );
+        let shown = bearer(authorization).filter(|_| tools.contains(&CallerProof::Token));
+        let Some(shown) = shown else {
+            let wanted: Vec<_> = [
+                (CallerProof::Certificate, certificate),
+                (CallerProof::Token, token),
+            ]
+            .into_iter()
+            .filter_map(|(proof, text)| tools.contains(&proof).then_some(text))
+            .collect();
+            let wanted = wanted.join(" or ");
+            return Err(Denied::Unproven(format!(
+                "whoever asks here must show {wanted}; auth.tools of the interface says so"
+            )));
+        };
+        let tokens = self.tokens.as_ref().ok_or_else(|| {
+            Denied::Unchecked("this interface has nobody who checks tokens".to_owned())
+        })?;
+        tokens.user(shown).await.map(drop)
+    }
+}
