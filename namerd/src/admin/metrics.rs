@@ -229,6 +229,15 @@ fn doors(sheet: &mut Sheet, admin: &Admin) {
     let meter = &admin.meter;
     sheet.counts(&t::GRPC_CALLS, &meter.grpc);
     sheet.histograms(&t::GRPC_SECONDS, &meter.grpc_seconds);
+    for (of, open) in [
+        (&t::GRPC_STREAMS, &meter.grpc_streams),
+        (&t::THRIFT_WAITING, &meter.thrift_waiting),
+    ] {
+        for (label, n) in open.all() {
+            sheet.label(of, &[label], float(n));
+        }
+    }
+    sheet.counts(&t::THRIFT_CALLS, &meter.thrift);
     sheet.counts(&t::LIMITS, &meter.limits);
     sheet.counts(&t::ADMIN_REQUESTS, &meter.admin);
     sheet.put(&t::ADMIN_WATCHERS, size(admin.watchers.open()));

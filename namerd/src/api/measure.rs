@@ -15,7 +15,8 @@ use tonic::{Code, Status};
 use tower::Service;
 use tracing::{Instrument as _, Span};
 
-use crate::meter::Meter;
+use super::methods::{self, Use};
+use crate::meter::{Meter, OpenOne};
 use crate::web::spans;
 
 /// Measures what a port's routes answer.
@@ -28,9 +29,9 @@ pub(super) struct Measured<S> {
 /// A call under way; counted when it is dropped.
 struct Call {
     meter: Arc<Meter>,
-    method: String,
-    /// Whether an answer has begun: the method exists, unless the code says that it does not.
-    is_answered: bool,
+    method: &'static str,
+    /// Counted as open, if it is a stream.
+    _open: Option<OpenOne>,
     code: Option<Code>,
     span: Span,
 }
@@ -61,25 +62,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = request.uri().path().trim_start_matches('/').to_owned();
-        let span = spans::call(request.headers(), &method);
+        let (method, what) = methods::of(request.uri().path());
+        let span = spans::call(request.headers(), method);
+        let streams = &self.meter.grpc_streams;
         let began = Instant::now();
         let answer = self.inner.call(request).instrument(span.clone());
         let mut call = Call {
             meter: Arc::clone(&self.meter),
             method,
-            is_answered: false,
+            _open: (what == Use::Stream).then(|| streams.one(method)),
             code: None,
             span,
         };
         Box::pin(async move {
             let (head, body) = answer.await?.into_parts();
-            call.is_answered = true;
             call.see(&head.headers);
-            if !call.is_unknown() {
-                let seconds = &call.meter.grpc_seconds;
-                seconds.record(&call.method, began.elapsed());
-            }
+            let seconds = &call.meter.grpc_seconds;
+            seconds.record(call.method, began.elapsed());
             let body = Body::new(Watched { inner: body, call });
             Ok(Response::from_parts(head, body))
         })
@@ -92,22 +91,13 @@ impl Call {
             self.code = Some(status.code());
         }
     }
-
-    /// Whether the method may be anything that somebody made up.
-    fn is_unknown(&self) -> bool {
-        !self.is_answered || self.code == Some(Code::Unimplemented)
-    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         // Without a code the client has left first.
         let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
-        let method = match self.is_unknown() {
-            true => "other",
-            false => &self.method,
-        };
-        self.meter.grpc.count([method, &code]);
+        self.meter.grpc.count([self.method, &code]);
         let is_error = !matches!(self.code, None | Some(Code::Ok | Code::Cancelled));
         spans::ended(&self.span, &code, is_error);
     }
@@ -171,9 +161,10 @@ mod tests {
     #[tokio::test]
     async fn calls_are_counted_by_method_and_code_and_made_up_methods_are_one() {
         let meter = Arc::<Meter>::default();
-        ask(&meter, "/a.B/C", Some(Status::ok(""))).await;
-        ask(&meter, "/a.B/C", Some(Status::not_found("x"))).await;
-        ask(&meter, "/a.B/C", None).await;
+        let path = "/io.linkerd.mesh.Codec/ReadDtab";
+        ask(&meter, path, Some(Status::ok(""))).await;
+        ask(&meter, path, Some(Status::not_found("x"))).await;
+        ask(&meter, path, None).await;
         for path in ["/x", "/y", "/z/z"] {
             ask(&meter, path, Some(Status::unimplemented(""))).await;
         }
@@ -185,12 +176,12 @@ mod tests {
         assert_eq!(
             counts,
             [
-                ("a.B/C", "Cancelled", 1),
-                ("a.B/C", "NotFound", 1),
-                ("a.B/C", "Ok", 1),
+                ("io.linkerd.mesh.Codec/ReadDtab", "Cancelled", 1),
+                ("io.linkerd.mesh.Codec/ReadDtab", "NotFound", 1),
+                ("io.linkerd.mesh.Codec/ReadDtab", "Ok", 1),
                 ("other", "Unimplemented", 3),
             ]
         );
-        assert_eq!(meter.grpc_seconds.all().len(), 1);
+        assert_eq!(meter.grpc_seconds.all().len(), 2);
     }
 }

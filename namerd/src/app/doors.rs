@@ -71,6 +71,7 @@ impl Interfaces {
                         path_bytes: core.hub.limits().path_bytes,
                         options: *options,
                         gate,
+                        meter: Arc::clone(&core.meter),
                     };
                     interfaces
                         .servers

@@ -6,10 +6,14 @@
 
 mod counts;
 mod histogram;
+mod open;
 pub mod table;
+
+use std::sync::Arc;
 
 pub use counts::Counts;
 pub use histogram::{BOUNDS, Histogram, Histograms, Measured};
+pub use open::{Open, OpenOne};
 pub use table::{Described, METRICS, Type};
 
 /// The counters that have no module of their own. Shared by all who count.
@@ -19,6 +23,12 @@ pub struct Meter {
     pub grpc: Counts<2>,
     /// Time until the answer of a gRPC call begins, by method.
     pub grpc_seconds: Histograms,
+    /// Streams of gRPC calls that stay open until the client leaves, `Follow` apart, by method.
+    pub grpc_streams: Arc<Open>,
+    /// Calls over thrift that have ended: method; `ok`, `failure`, `exception`, `refused` or `discarded`.
+    pub thrift: Counts<2>,
+    /// Calls over thrift that wait for their answer, by method.
+    pub thrift_waiting: Arc<Open>,
     /// Times that a limit refused something: which limit.
     pub limits: Counts<1>,
     /// Writes to the dtab store: what was done, how it ended.

@@ -96,6 +96,9 @@ metrics! {
     HTTP_SECONDS Histogram "namerd_api_http_request_seconds" ["route"] "Time until the answer of an HTTP controller begins";
     GRPC_CALLS Counter "namerd_api_grpc_calls_total" ["method", "code"] "gRPC calls that have ended";
     GRPC_SECONDS Histogram "namerd_api_grpc_call_seconds" ["method"] "Time until the answer of a gRPC call begins";
+    GRPC_STREAMS Gauge "namerd_api_grpc_open_streams" ["method"] "Streams open until their clients leave, Follow apart";
+    THRIFT_CALLS Counter "namerd_api_thrift_calls_total" ["method", "outcome"] "Calls of the thrift interface that have ended";
+    THRIFT_WAITING Gauge "namerd_api_thrift_waiting_calls" ["method"] "Calls of the thrift interface that wait for an answer";
     LIMITS Counter "namerd_api_limits_total" ["limit"] "Times that a limit refused something";
     HANDSHAKES Counter "namerd_tls_handshakes_total" ["server", "result"] "TLS handshakes by how they ended";
     TLS_RELOADS Counter "namerd_tls_reloads_total" ["server", "result"] "Changed TLS files: taken, or not usable";

@@ -5,6 +5,7 @@
 //! frames in size; a peer that does not answer pings is let go. Nothing is kept here but calls that wait.
 
 mod calls;
+mod measure;
 mod mux;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod value;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +28,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use self::calls::Calls;
+use self::measure::Measured;
 use self::mux::{Ended, Incoming};
 use self::value::{CALL, Message};
 use crate::bind::Binder;
 use crate::config::ThriftOptions;
+use crate::meter::Meter;
 use crate::tls::Gate;
 use crate::web::prepare;
 
@@ -46,6 +51,8 @@ pub struct Thrift {
     pub options: ThriftOptions,
     /// What connections go through first.
     pub gate: Arc<Gate>,
+    /// Where calls and limits are counted.
+    pub meter: Arc<Meter>,
 }
 
 /// Connections at one time: one of each proxy.
@@ -63,7 +70,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Serves until `stop`. When it returns, everything that it has spawned has ended.
 pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToken) {
     let calls = Calls::new(thrift.binder, thrift.path_bytes, thrift.options);
-    let (calls, gate) = (Arc::new(calls), thrift.gate);
+    let (calls, gate, meter) = (Arc::new(calls), thrift.gate, thrift.meter);
     let (room, connections) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
     let accept = async {
         loop {
@@ -75,21 +82,35 @@ pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToke
                     continue;
                 }
             };
+            let place = match gate.admit(addr.ip()) {
+                Ok(place) => place,
+                Err(crowded) => {
+                    tracing::debug!(%addr, %crowded, "refused");
+                    continue;
+                }
+            };
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                meter.limits.count(["connections"]);
                 tracing::warn!(%addr, "refused: all connections of this port are taken");
                 continue;
             };
             prepare(&stream, gate.options());
-            let (calls, gate, stop) = (Arc::clone(&calls), Arc::clone(&gate), stop.clone());
+            let (gate, stop) = (Arc::clone(&gate), stop.clone());
+            let door = Door {
+                calls: Arc::clone(&calls),
+                meter: Arc::clone(&meter),
+                gate: Arc::clone(&gate),
+                ip: addr.ip(),
+            };
             connections.spawn(stop.run_until_cancelled_owned(async move {
                 let ended = match gate.enter(stream).await {
-                    Ok(socket) => connection(socket, &calls).await.map_err(|e| e.to_string()),
+                    Ok(socket) => connection(socket, &door).await.map_err(|e| e.to_string()),
                     Err(error) => Err(error.to_string()),
                 };
                 if let Err(error) = ended {
                     tracing::debug!(%addr, error, "a connection ended early");
                 }
-                drop(permit);
+                drop((permit, place));
             }));
         }
     };
@@ -103,11 +124,19 @@ pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToke
     connections.wait().await;
 }
 
+/// What the calls of one connection need.
+struct Door {
+    calls: Arc<Calls>,
+    meter: Arc<Meter>,
+    gate: Arc<Gate>,
+    ip: IpAddr,
+}
+
 /// A call that is under way, and how it is answered.
 type Answered = (u32, Bytes);
 
 /// Serves one connection until it ends.
-async fn connection<IO>(io: IO, calls: &Arc<Calls>) -> io::Result<()>
+async fn connection<IO>(io: IO, door: &Door) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -128,7 +157,7 @@ where
                 };
                 heard = Instant::now();
                 let frame = mux::read(frame.freeze()).map_err(io::Error::other)?;
-                if let Some(reply) = take(frame, calls, &mut under_way, &mut tags) {
+                if let Some(reply) = take(frame, door, &mut under_way, &mut tags) {
                     frames.send(reply).await?;
                 }
             }
@@ -153,7 +182,7 @@ where
 /// Does what a frame asks for; what is to be answered at once.
 fn take(
     frame: Incoming,
-    calls: &Arc<Calls>,
+    door: &Door,
     under_way: &mut JoinSet<Answered>,
     tags: &mut HashMap<u32, AbortHandle>,
 ) -> Option<Bytes> {
@@ -165,7 +194,9 @@ fn take(
             Some(mux::discarded(tag))
         }
         Incoming::Call { tag, old, payload } => {
-            if tags.len() >= CALLS || tags.contains_key(&tag) {
+            let has_room = tags.len() < CALLS && !tags.contains_key(&tag);
+            if !has_room || door.gate.may_ask(door.ip).is_err() {
+                measure::refused(&door.meter);
                 return Some(mux::answer(tag, old, Ended::Refused, &[]));
             }
             let message = match Message::read(payload) {
@@ -176,12 +207,15 @@ fn take(
                     return Some(mux::answer(tag, old, Ended::Error, why.as_bytes()));
                 }
             };
-            let calls = Arc::clone(calls);
+            let calls = Arc::clone(&door.calls);
+            let mut measured = Measured::new(&door.meter, &message);
+            let span = measured.span.clone();
             let call = async move {
-                let reply = calls.answer(message).await.write();
-                (tag, mux::answer(tag, old, Ended::Ok, &reply))
+                let reply = calls.answer(message).await;
+                measured.answered(&reply);
+                (tag, mux::answer(tag, old, Ended::Ok, &reply.write()))
             };
-            tags.insert(tag, under_way.spawn(call));
+            tags.insert(tag, under_way.spawn(call.instrument(span)));
             None
         }
     }

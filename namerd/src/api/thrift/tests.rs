@@ -10,11 +10,14 @@ use tokio::task::JoinHandle;
 use super::trees::path as path_value;
 use super::value::{BINARY, EXCEPTION, I32, REPLY, STRUCT, Value};
 use super::*;
+use crate::config::{ClientLimits, Server, SocketOptions};
 use crate::store::DtabStore as _;
 use crate::stream::tests::{Stands, World, bound};
+use crate::tls::Alpn;
 
 struct Client {
     socket: DuplexStream,
+    meter: Arc<Meter>,
     server: JoinHandle<io::Result<()>>,
     tag: u32,
 }
@@ -26,11 +29,22 @@ impl Client {
     }
 
     fn of(calls: &Arc<Calls>) -> Self {
+        Self::behind(calls, Gate::plain(SocketOptions::default()))
+    }
+
+    fn behind(calls: &Arc<Calls>, gate: Arc<Gate>) -> Self {
         let (socket, theirs) = duplex(64 << 10);
-        let calls = Arc::clone(calls);
-        let server = tokio::spawn(async move { connection(theirs, &calls).await });
+        let door = Door {
+            calls: Arc::clone(calls),
+            meter: Arc::default(),
+            gate,
+            ip: IpAddr::from([127, 0, 0, 1]),
+        };
+        let meter = Arc::clone(&door.meter);
+        let server = tokio::spawn(async move { connection(theirs, &door).await });
         Self {
             socket,
+            meter,
             server,
             tag: 1,
         }
@@ -272,6 +286,75 @@ async fn dtabs_and_delegations_are_told() {
         .send(66, 0, &[&silent.to_be_bytes()[1..], b"enough"].concat())
         .await;
     assert_eq!(client.next().await, (-66, silent, Bytes::new()));
+}
+
+/// Calls are counted as they end, by names that are known.
+#[tokio::test]
+async fn calls_are_counted_and_those_that_wait_are_shown() {
+    let world = World::new(&["web", "silent"]);
+    world.stands("silent", Stands::Pending);
+    let mut client = Client::new(&world, ThriftOptions::default());
+    client.ask("bind", bind(b"", "/svc/web")).await;
+    let bad = client.ask("addr", addr(b"", "/")).await;
+    assert_eq!(reason(&bad), "empty path");
+    let waiting = client.call("bind", bind(b"", "/svc/silent")).await;
+    client.call("made-up", Value::void()).await;
+    client.next().await;
+    let meter = Arc::clone(&client.meter);
+    assert!(meter.thrift_waiting.all().contains(&("bind", 1)));
+    client
+        .send(66, 0, &[&waiting.to_be_bytes()[1..], b"enough"].concat())
+        .await;
+    assert_eq!(client.next().await.0, -66);
+    // Known methods only, and none that waits once the connection has ended.
+    drop(client);
+    while meter.thrift_waiting.all().iter().any(|(_, n)| *n > 0) {
+        tokio::task::yield_now().await;
+    }
+    let all = meter.thrift.all();
+    let all: Vec<_> = all
+        .iter()
+        .map(|([m, o], n)| (m.as_str(), o.as_str(), *n))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("addr", "failure", 1),
+            ("bind", "discarded", 1),
+            ("bind", "ok", 1),
+            ("other", "exception", 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_client_has_only_so_many_calls() {
+    let world = World::new(&["web"]);
+    let options = ThriftOptions::default();
+    let calls = Calls::new(world.hub.binder().clone(), 8 << 10, options);
+    let limits = ClientLimits {
+        requests_per_second: 0.001,
+        request_burst: 1.0,
+        ..ClientLimits::default()
+    };
+    let server = Server {
+        addr: ([127, 0, 0, 1], 0).into(),
+        socket: SocketOptions::default(),
+        tls: None,
+        limits,
+    };
+    let gate = Gate::new(&server, Alpn::H2).expect("no files");
+    // Whoever asks is connected.
+    let ip = IpAddr::from([127, 0, 0, 1]);
+    let _place = gate.admit(ip).expect("room");
+    let mut client = Client::behind(&Arc::new(calls), gate);
+    let bound = client.ask("bind", bind(b"", "/svc/web")).await;
+    assert!(bound.field(0).is_some());
+    let tag = client.call("bind", bind(b"", "/svc/web")).await;
+    let (kind, answered, body) = client.next().await;
+    assert_eq!((kind, answered, body[0]), (-2, tag, 2), "not done");
+    let refused = ["other".to_owned(), "refused".to_owned()];
+    assert!(client.meter.thrift.all().contains(&(refused, 1)));
 }
 
 #[tokio::test]
