@@ -208,6 +208,69 @@ async fn slow_readers_cost_little_and_delay_nobody() -> Result<()> {
     world.is_unharmed().await
 }
 
+fn is_full_of(replicas: &l5d_mesh::v1::Replicas, port: u16) -> bool {
+    let Some(l5d_mesh::v1::replicas::Result::Bound(bound)) = &replicas.result else {
+        return false;
+    };
+    let has = |e: &l5d_mesh::v1::Endpoint| e.port == Some(port.into());
+    bound.endpoints.len() == 2_000 && bound.endpoints.iter().all(has)
+}
+
+/// One unsent state a stream (control plane 4.8): what a client of Linkerd 1.x does not read is not kept, and when it reads
+/// again it soon has the newest state.
+#[tokio::test]
+async fn streams_of_1_x_that_nobody_reads_keep_one_state() -> Result<()> {
+    let mut world = World::start("").await?;
+    let id = l5d_mesh::v1::Path {
+        elems: ["#", "io.l5d.fs", "web"]
+            .map(|elem| elem.as_bytes().to_vec().into())
+            .to_vec(),
+    };
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        // The windows that a client of 1.x gives.
+        let endpoint = Endpoint::try_from(format!("http://{}", world.mesh))?;
+        let endpoint = endpoint
+            .initial_stream_window_size(65_535)
+            .initial_connection_window_size(65_535);
+        let mut client =
+            l5d_mesh::v1::resolver_client::ResolverClient::new(endpoint.connect().await?);
+        let request = l5d_mesh::v1::ReplicasReq {
+            id: Some(id.clone()),
+        };
+        let mut states = client.stream_replicas(request).await?.into_inner();
+        states.next().await.context("a first state")??;
+        slow.push(states);
+    }
+    let open = "namerd_api_grpc_open_streams{method=\"io.linkerd.mesh.Resolver/StreamReplicas\"}";
+    assert_eq!(world.metric(open).await? as usize, slow.len());
+    for _ in 0..100 {
+        let addresses = world.change(2_000)?;
+        world.honest.until_addresses("web", &addresses).await;
+    }
+    let newest = 1_000 + world.changes;
+    let growth = world.resident().await? - world.before;
+    assert!(growth < MOST_GROWTH, "grown by {growth} bytes");
+    for states in &mut slow {
+        let mut read = 0;
+        loop {
+            let state = timeout(PATIENCE, states.next()).await?.context("open")??;
+            read += 1;
+            if is_full_of(&state, newest) {
+                break;
+            }
+        }
+        assert!(read <= 10, "{read} of 100 states were kept");
+    }
+    drop(slow);
+    let begun = Instant::now();
+    while world.metric(open).await? > 0.0 {
+        assert!(begun.elapsed() < PATIENCE, "still open");
+        sleep(Duration::from_millis(20)).await;
+    }
+    world.is_unharmed().await
+}
+
 #[tokio::test]
 async fn a_flood_of_new_names_is_refused_beyond_the_limit() -> Result<()> {
     let mut world = World::start("").await?;
