@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -39,8 +40,8 @@ pub(crate) struct Ground {
 /// One replica.
 pub(crate) struct Namerd {
     name: &'static str,
-    pub(crate) api: Cable,
-    pub(crate) etcd: Option<Cable>,
+    pub(crate) api: Arc<Cable>,
+    pub(crate) etcd: Option<Arc<Cable>>,
     doors: Doors,
     config: PathBuf,
     process: Option<Process>,
@@ -129,6 +130,13 @@ impl Ground {
         Ok(())
     }
 
+    /// Whether a replica says that it is ready, now.
+    pub(crate) async fn is_namerd_ready(&self, n: usize) -> bool {
+        let admin = ApiClient::plain(self.namerds[n].doors.admin);
+        let ready = admin.get("/ready").await;
+        ready.is_ok_and(|answer| answer.status == 200)
+    }
+
     /// Waits until both replicas lead these names, by namespace and path, to somebody.
     pub(crate) async fn lead(&self, names: &[(String, String)]) -> Result<()> {
         let began = Instant::now();
@@ -168,8 +176,9 @@ impl Namerd {
         etcd: Option<&RealEtcd>,
         dir: &TempDir,
     ) -> Result<Self> {
-        let api = Cable::lay(here, cluster.api().addr())?;
-        let etcd = etcd.map(|etcd| Cable::lay(here, etcd.addr())).transpose()?;
+        let lay = |to| Cable::lay(here, to).map(Arc::new);
+        let api = lay(cluster.api().addr())?;
+        let etcd = etcd.map(|etcd| lay(etcd.addr())).transpose()?;
         // The network is the test's own, so that any number is free.
         let door = |port| SocketAddr::new(here, port + n);
         let doors = Doors {
@@ -212,7 +221,7 @@ interfaces:
 
     /// The ways to whatever the replica keeps its state in.
     pub(crate) fn cables(&self) -> impl Iterator<Item = &Cable> {
-        [&self.api].into_iter().chain(&self.etcd)
+        [&self.api].into_iter().chain(&self.etcd).map(Arc::as_ref)
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::ground::{Ground, PATIENCE, Store};
+use crate::ground::{Ground, Namerd, PATIENCE, Store};
 use crate::nodes::{Listener, Node, Nothings, Truth};
 use crate::pods::Service;
 use crate::writers::{COUNTED, Namespace};
@@ -40,7 +40,9 @@ const SEED: &str = "L5D_SEED";
 /// How long all goes well before each fault, and how long one lasts that only needs to be noticed.
 const WHILE: Duration = Duration::from_millis(1_500);
 /// How long the network is cut.
-const CUT: Duration = Duration::from_secs(8);
+const CUT: Duration = Duration::from_secs(6);
+/// The same for both replicas if dtabs are in etcd: longer than its watch may say nothing (15 s).
+const LONG_CUT: Duration = Duration::from_secs(18);
 
 /// What happens to the programs and the network.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ enum Fault {
     CutOne,
     /// Both hear nothing for a while; then they have to connect again.
     CutBoth,
+    /// One replica is killed and starts again while it cannot reach what dtabs are kept in.
+    Blind,
     /// Everything at once; the replicas are first to be there again.
     All,
 }
@@ -151,6 +155,7 @@ impl Scene {
             Fault::Namerds,
             Fault::CutOne,
             Fault::CutBoth,
+            Fault::Blind,
             Fault::All,
         ];
         random.shuffle(&mut faults);
@@ -215,10 +220,12 @@ impl Scene {
             Fault::CutBoth => {
                 let cables = || ground.namerds.iter().flat_map(|n| n.cables());
                 cables().for_each(|cable| cable.cut());
-                sleep(CUT).await;
+                let is_etcd = ground.etcd.is_some();
+                sleep(if is_etcd { LONG_CUT } else { CUT }).await;
                 cables().for_each(|cable| cable.mend_with_new_connections());
                 Ok(())
             }
+            Fault::Blind => ground.restart_blind(random.usize(0..2)).await,
             Fault::All => ground.all_at_once().await,
         }
     }
@@ -297,6 +304,22 @@ impl Ground {
             Some(etcd) => etcd.start_again().await,
             None => Ok(()),
         }
+    }
+
+    /// It must wait, and tell nobody that there are no dtabs.
+    async fn restart_blind(&mut self, n: usize) -> Result<()> {
+        let store = |namerd: &Namerd| match &namerd.etcd {
+            Some(etcd) => Arc::clone(etcd),
+            None => Arc::clone(&namerd.api),
+        };
+        let cable = store(&self.namerds[n]);
+        cable.cut();
+        self.kill_namerd(n).await?;
+        self.start_namerd(n)?;
+        sleep(2 * WHILE).await;
+        ensure!(!self.is_namerd_ready(n).await, "it knows nothing");
+        cable.mend();
+        self.namerd_is_ready(n).await
     }
 
     /// F26: replicas that know nothing yet, on an API server that is not there, is not ready, is there.
