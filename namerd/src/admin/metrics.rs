@@ -14,6 +14,7 @@ use super::{Admin, ClusterState};
 use crate::bind::BindState;
 use crate::meter::table as t;
 use crate::meter::{Counts, Described, Histograms, METRICS, Measured};
+use crate::store::ingress::Ingresses;
 use crate::store::services::{Kind, WatchStatus};
 use l5d_naming::Replicas;
 
@@ -74,6 +75,9 @@ pub(super) fn gather(admin: &Admin) -> Vec<Metric> {
     bindings(&mut sheet, admin);
     stream(&mut sheet, admin);
     watches(&mut sheet, &admin.clusters);
+    if let Some(rules) = admin.hub.ingresses() {
+        ingresses(&mut sheet, rules);
+    }
     doors(&mut sheet, admin);
     gates::put(&mut sheet, &admin.gates);
     let found = |of: &Described| {
@@ -193,7 +197,7 @@ fn watches(sheet: &mut Sheet, clusters: &[ClusterState]) {
             watch(
                 sheet,
                 &cluster.api,
-                kind,
+                kind.source(),
                 &cluster.services.status(kind),
                 now,
             );
@@ -201,8 +205,8 @@ fn watches(sheet: &mut Sheet, clusters: &[ClusterState]) {
     }
 }
 
-fn watch(sheet: &mut Sheet, api: &str, kind: Kind, status: &WatchStatus, now: Instant) {
-    let labels = [api, kind.source()];
+fn watch(sheet: &mut Sheet, api: &str, source: &str, status: &WatchStatus, now: Instant) {
+    let labels = [api, source];
     let mut put = |of: &Described, value: f64| sheet.label(of, &labels, value);
     put(&t::WATCH_SYNCED, status.synced.into());
     if let Some(age) = status.age(now) {
@@ -217,8 +221,24 @@ fn watch(sheet: &mut Sheet, api: &str, kind: Kind, status: &WatchStatus, now: In
     put(&t::WATCH_TRAVELS, float(status.time_travels));
     put(&t::WATCH_OBJECTS, size(status.objects));
     put(&t::WATCH_STALE, size(status.stale_objects));
-    let state = [api, kind.source(), status.state.name()];
+    let state = [api, source, status.state.name()];
     sheet.label(&t::WATCH_STATE, &state, 1.0);
+}
+
+fn ingresses(sheet: &mut Sheet, ingresses: &Ingresses) {
+    let now = Instant::now();
+    for kind in ingresses.watches() {
+        let status = ingresses.status(*kind);
+        watch(sheet, ingresses.api(), kind.source(), &status, now);
+    }
+    let table = ingresses.table().value();
+    sheet.put(
+        &t::INGRESS_RULES,
+        size(table.map_or(0, |table| table.rules().len())),
+    );
+    for (skip, n) in ingresses.skipped() {
+        sheet.label(&t::INGRESS_LEFT_OUT, &[skip.name()], size(n));
+    }
 }
 
 fn doors(sheet: &mut Sheet, admin: &Admin) {

@@ -18,8 +18,9 @@ use crate::bind::dns::Hosts;
 use crate::bind::namers::{BadRewrite, System};
 use crate::config::{self, AddressFamily, ApiServer, Config};
 use crate::dial::DialError;
-use crate::k8s::{Address, K8sError, K8sSource, Kubernetes};
+use crate::k8s::{Address, IngressSource, K8sError, K8sSource, Kubernetes, follow_ingresses};
 use crate::meter::Meter;
+use crate::store::ingress::{Claim, Ingresses};
 use crate::store::services::{FamilyChoice, Policy, Services};
 use crate::store::{Caller, Cell, DtabStore, Engine, MeteredStore};
 use crate::stream::{Hub, Limits};
@@ -170,10 +171,12 @@ impl Core {
             system,
         );
         let models = clusters.iter().map(|(_, services)| services.clone());
-        let hub = Hub::new(
+        let ingresses = ingresses(config, &mut followers)?;
+        let hub = Hub::with_ingresses(
             binder.clone(),
-            Arc::new(Clusters::new(models, &*store)),
+            Arc::new(Clusters::new(models, &*store, ingresses.clone())),
             Limits::default(),
+            ingresses,
         );
         let core = Self {
             gates: Gates::build(config)?,
@@ -200,6 +203,33 @@ impl Core {
         self.ready.set(true);
         tracing::info!("ready: every source has answered");
     }
+}
+
+/// The Ingress rules, if they are configured, and what keeps them like the API server.
+fn ingresses(
+    config: &Config,
+    followers: &mut Vec<Follower>,
+) -> Result<Option<Ingresses>, BuildError> {
+    let Some(rules) = &config.ingress else {
+        return Ok(None);
+    };
+    let claim = Claim {
+        class: rules.class.as_str().into(),
+        unclassed: rules.claim_unclassed,
+    };
+    let ingresses = Ingresses::new(rules.api.to_string(), claim);
+    let source = IngressSource {
+        address: address(&rules.api),
+        namespace: rules.namespace.clone(),
+        startup_jitter: rules.startup_jitter,
+    };
+    let follower =
+        follow_ingresses(&source, &ingresses).map_err(|source| BuildError::Kubernetes {
+            api: rules.api.clone(),
+            source,
+        })?;
+    followers.push(Box::pin(follower));
+    Ok(Some(ingresses))
 }
 
 /// One source for each API server that namers name, with the labels that any of them asks for.

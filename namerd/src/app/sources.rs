@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::store::ingress::Ingresses;
 use crate::store::services::{Kind, Services};
 use crate::store::{Cell, DtabStore, StoreStatus};
 use crate::stream::{Positions, Sources};
@@ -16,14 +17,20 @@ pub(super) struct Clusters {
     /// `store/` and its kind.
     store: String,
     status: Arc<Cell<StoreStatus>>,
+    ingresses: Option<Ingresses>,
 }
 
 impl Clusters {
-    pub(super) fn new(services: impl IntoIterator<Item = Services>, store: &dyn DtabStore) -> Self {
+    pub(super) fn new(
+        services: impl IntoIterator<Item = Services>,
+        store: &dyn DtabStore,
+        ingresses: Option<Ingresses>,
+    ) -> Self {
         Self {
             services: services.into_iter().collect(),
             store: format!("store/{}", store.kind()),
             status: store.status(),
+            ingresses,
         }
     }
 
@@ -75,6 +82,12 @@ impl Sources for Clusters {
             let confirmed = store.confirmed.filter(|_| lives_elsewhere)?;
             Some(now.saturating_duration_since(confirmed))
         };
-        self.each(|services, kind| services.watch_status(kind).age(now), store)
+        let mut ages = self.each(|services, kind| services.watch_status(kind).age(now), store);
+        if let Some(ingresses) = &self.ingresses {
+            let age = |kind| ingresses.status(kind).age(now).map(|age| (kind, age));
+            let known = ingresses.watches().iter().copied().filter_map(age);
+            ages.extend(known.map(|(kind, age)| (kind.source().to_owned(), age)));
+        }
+        ages
     }
 }

@@ -4,8 +4,9 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage, Interface, InterfaceKind,
-    K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion, WatchOptions,
+    CIPHERS, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage, IngressRules, Interface,
+    InterfaceKind, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion,
+    WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -63,13 +64,31 @@ pub(super) fn config(config: &Config) -> Value {
         .prometheus_paths
         .iter()
         .map(|path| json!({"kind": "io.l5d.prometheus", "path": path}));
-    json!({
+    let mut all = json!({
         "admin": admin,
         "storage": storage(&config.storage),
         "namers": config.namers.iter().map(namer).collect::<Vec<_>>(),
         "interfaces": interfaces,
         "telemetry": std::iter::once(prometheus).chain(more).chain(influxdb).chain(traces).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(rules) = &config.ingress {
+        all["ingress"] = ingress(rules);
+    }
+    all
+}
+
+fn ingress(rules: &IngressRules) -> Value {
+    let mut map = Map::from_iter([("api".to_owned(), rules.api.to_string().into())]);
+    map.extend(
+        rules
+            .namespace
+            .as_ref()
+            .map(|n| ("namespace".to_owned(), json!(n))),
+    );
+    map.insert("class".to_owned(), rules.class.clone().into());
+    map.insert("claimUnclassed".to_owned(), rules.claim_unclassed.into());
+    map.insert("startupJitter".to_owned(), millis(rules.startup_jitter));
+    Value::Object(map)
 }
 
 fn kind(kind: &str) -> Map<String, Value> {

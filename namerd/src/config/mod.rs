@@ -9,6 +9,7 @@ mod check;
 mod client_tls;
 mod consul;
 mod effective;
+mod ingress;
 mod interfaces;
 mod kubernetes;
 mod namers;
@@ -52,6 +53,8 @@ pub struct Config {
     pub influxdb: bool,
     /// Where traces go; `None`: nowhere.
     pub traces: Option<Traces>,
+    /// `ingress`: whose Ingress rules are served to nodes. `None`: nobody's, and none are watched.
+    pub ingress: Option<IngressRules>,
     /// Where this process runs.
     pub own: Own,
 }
@@ -65,6 +68,21 @@ pub struct Traces {
     pub sample_rate: f64,
     /// What this process is called there.
     pub service_name: String,
+}
+
+/// Ingress rules for nodes that have `io.l5d.ingress` (Kubernetes 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressRules {
+    /// Which API server.
+    pub api: ApiServer,
+    /// The Kubernetes namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// `class`: Ingresses of this class are served.
+    pub class: String,
+    /// `claimUnclassed`: also those without a class (K8S-40), whether or not the class is the cluster's default one.
+    pub claim_unclassed: bool,
+    /// Longest random wait before the first list (K8S-116).
+    pub startup_jitter: Duration,
 }
 
 /// Where this process runs, as its environment says: what node-bound transformers mean to callers that name no node.
@@ -357,6 +375,7 @@ impl Config {
                 prometheus_paths: telemetry.prometheus_paths,
                 influxdb: telemetry.influxdb,
                 traces: telemetry.traces,
+                ingress: ingress::read(&top, env),
                 own: Own {
                     node: env("NODE_NAME").filter(|name| !name.is_empty()),
                     pod_ip: env("POD_IP").and_then(|ip| ip.parse().ok()),

@@ -751,3 +751,30 @@ fn dnssrv_asks_the_systems_servers_or_its_own() {
         "{found:?}"
     );
 }
+
+#[test]
+fn k8s_40_ingress_rules_are_served_only_where_the_file_says_so() {
+    assert_eq!(good(LEAST).ingress, None);
+    assert!(good(LEAST).effective().get("ingress").is_none());
+    let least = good(&with("ingress: {}")).ingress.expect("is given");
+    let default = IngressRules {
+        api: ApiServer::Plain("localhost".to_owned(), 8001),
+        namespace: None,
+        class: "linkerd".to_owned(),
+        claim_unclassed: true,
+        startup_jitter: Duration::from_secs(2),
+    };
+    assert_eq!(least, default);
+    let keys = "{host: api, port: 80, namespace: shop, class: l5d, claimUnclassed: false, startupJitter: 0}";
+    let config = good(&with(&format!("ingress: {keys}")));
+    let effective = config.effective();
+    assert_eq!(
+        effective["ingress"],
+        serde_json::json!({"api": ApiServer::Plain("api".to_owned(), 80).to_string(), "namespace": "shop",
+            "class": "l5d", "claimUnclassed": false, "startupJitter": 0})
+    );
+    let empty = mistakes(&with("ingress: {class: ''}"));
+    assert!(empty[0].contains("class must not be empty"), "{empty:?}");
+    let unknown = mistakes(&with("ingress: {ingressClassAnnotation: l5d}"));
+    assert!(unknown[0].contains("ingressClassAnnotation"), "{unknown:?}");
+}

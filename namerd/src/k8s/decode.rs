@@ -103,6 +103,7 @@ pub(super) struct WireMeta {
     pub(super) uid: Option<String>,
     pub(super) resource_version: String,
     pub(super) generation: Option<i64>,
+    pub(super) creation_timestamp: Option<String>,
     labels: Option<serde_json::Map<String, serde_json::Value>>,
     pub(super) annotations: Option<Annotations>,
 }
@@ -116,6 +117,10 @@ pub(super) struct Annotations {
     initial_events_end: Option<String>,
     #[serde(rename = "l5d.io/history")]
     pub(super) dtab_history: Option<String>,
+    #[serde(rename = "kubernetes.io/ingress.class")]
+    pub(super) ingress_class: Option<String>,
+    #[serde(rename = "ingressclass.kubernetes.io/is-default-class")]
+    pub(super) is_default_class: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! Watches the API server and writes the model of services; the only importer of kube.
 //!
 //! Three watches, cluster wide, whatever the number of nodes and names (K8S-80): EndpointSlices, Services, Nodes (their
-//! metadata). Each is one task with one state machine (K8S-110): list, then follow; resume where it was cut; list anew
+//! metadata); where they are configured, also Ingresses and IngressClasses. Each is one task with one state machine (K8S-110): list, then follow; resume where it was cut; list anew
 //! only when history is gone. What was listed last serves until a new list is complete (K8S-111). We list and follow
 //! ourselves instead of through kube's watcher, which fails a whole list for one bad object, tries a version for ever
 //! that the server will not take, and reconnects without a pause after clean ends.
@@ -11,6 +11,7 @@ mod configmap;
 mod decode;
 mod dtabs;
 mod failure;
+mod ingress;
 mod lines;
 mod list;
 mod pace;
@@ -41,6 +42,7 @@ use crate::store::services::{Kind, Policy, Services};
 
 pub use self::configmap::{ConfigMapDtabs, ConfigMapSource};
 pub use self::dtabs::{DtabSource, K8sDtabs, crd};
+pub use self::ingress::{IngressSource, follow_ingresses};
 
 /// Where the API server is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -46,8 +46,16 @@ impl Target {
 
     /// All objects of a resource in one Kubernetes namespace; `group` is the path of its group and version.
     pub(super) fn custom(group: &str, namespace: &str, resource: &str) -> Self {
+        Self::of_cluster(
+            group,
+            &format!("namespaces/{}/{resource}", escape(namespace)),
+        )
+    }
+
+    /// All objects of a resource in the whole cluster.
+    pub(super) fn of_cluster(group: &str, resource: &str) -> Self {
         Self {
-            path: format!("{group}/namespaces/{}/{resource}", escape(namespace)),
+            path: format!("{group}/{resource}"),
             selector: None,
             accept_list: JSON,
             accept_watch: JSON,

@@ -92,6 +92,9 @@ metrics! {
     WATCH_STALE Gauge "namerd_k8s_watch_stale_objects" ["api", "source"] "Objects whose last version could not be read";
     WATCH_STATE Gauge "namerd_k8s_watch_state" ["api", "source", "state"] "1 for the state that a watch is in";
 
+    INGRESS_RULES Gauge "namerd_k8s_ingress_rules" [] "Ingress rules that are served to nodes";
+    INGRESS_LEFT_OUT Gauge "namerd_k8s_ingress_rules_left_out" ["reason"] "Rules of our Ingresses that cannot be served";
+
     HTTP_REQUESTS Counter "namerd_api_http_requests_total" ["route", "status"] "Requests answered by HTTP controllers";
     HTTP_SECONDS Histogram "namerd_api_http_request_seconds" ["route"] "Time until the answer of an HTTP controller begins";
     GRPC_CALLS Counter "namerd_api_grpc_calls_total" ["method", "code"] "gRPC calls that have ended";

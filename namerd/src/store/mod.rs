@@ -6,6 +6,7 @@ mod cell;
 mod cluster;
 mod dtab;
 mod engine;
+pub mod ingress;
 pub mod services;
 
 pub use cell::{Cell, Dep, Listener, Subscription, Version};

@@ -10,12 +10,14 @@ use super::metrics::Metrics;
 use super::registry::Registry;
 use super::sources::Sources;
 use crate::bind::Binder;
+use crate::store::ingress::Ingresses;
 
 /// The shared side of the sessions of this process.
 pub struct Hub {
     pub(super) binder: Binder,
     pub(super) frames: Arc<FrameTable>,
     pub(super) sources: Arc<dyn Sources>,
+    ingresses: Option<Ingresses>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     limits: Limits,
@@ -28,11 +30,22 @@ pub struct Hub {
 impl Hub {
     /// A hub without sessions. The replica's name is random, new in each process.
     pub fn new(binder: Binder, sources: Arc<dyn Sources>, limits: Limits) -> Arc<Self> {
+        Self::with_ingresses(binder, sources, limits, None)
+    }
+
+    /// The same with Ingress rules for nodes that want them.
+    pub fn with_ingresses(
+        binder: Binder,
+        sources: Arc<dyn Sources>,
+        limits: Limits,
+        ingresses: Option<Ingresses>,
+    ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
         Arc::new(Self {
             binder,
             frames: FrameTable::new(Arc::clone(&metrics)),
             sources,
+            ingresses,
             registry: Arc::default(),
             metrics,
             limits,
@@ -75,6 +88,11 @@ impl Hub {
     /// The sources behind the binder.
     pub fn sources(&self) -> &Arc<dyn Sources> {
         &self.sources
+    }
+
+    /// The Ingress rules, where they are configured.
+    pub fn ingresses(&self) -> Option<&Ingresses> {
+        self.ingresses.as_ref()
     }
 
     /// Clusters and trees that have an encoder now, that is, that are followed.

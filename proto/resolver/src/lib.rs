@@ -3,6 +3,7 @@
 //! - [`hash`]: content hashes of clusters and trees, the digest of a stream (resolver API 4);
 //! - [`record`]: endpoints as packed bytes, read without copying (resolver API 1 and 2);
 //! - [`change`]: the difference of two address sets: found, composed, applied, sent (resolver API 5.3);
+//! - [`ingress`]: the table of Ingress rules, and which of them takes a request (Kubernetes 3);
 //! - [`page`]: a cluster's whole state as messages of bounded size, and back;
 //! - [`convert`]: trees, texts and transformers to and from messages.
 //!
@@ -13,6 +14,7 @@
 pub mod change;
 pub mod convert;
 pub mod hash;
+pub mod ingress;
 pub mod page;
 pub mod record;
 
