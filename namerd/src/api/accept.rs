@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::authority::Tolerant;
+use super::patience::Patience;
 use super::web::Answers;
 use crate::stream::MOVE_WITHIN;
 use crate::tls::ClientNames;
@@ -96,7 +97,7 @@ pub(super) async fn serve_connection<IO>(
         .header_read_timeout(FIRST_REQUEST)
         .max_buf_size(HEAD_BYTES);
     http.http2()
-        .timer(TokioTimer::new())
+        .timer(Patience)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT)
         .initial_stream_window_size(STREAM_WINDOW)

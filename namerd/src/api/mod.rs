@@ -11,6 +11,7 @@ mod live;
 mod measure;
 mod mesh;
 mod methods;
+mod patience;
 mod resolver;
 mod serve;
 mod status;
