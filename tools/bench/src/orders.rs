@@ -72,6 +72,10 @@ pub struct Report {
     pub arrived: u64,
     /// Milliseconds from a mark's write to its arrival at a follower: 50th, 99th, 100th percentile.
     pub millis: [f64; 3],
-    /// Why something ended that should not have.
+    /// Connections that ended unasked; their followers came again, as nodes do.
+    pub ended: u64,
+    /// Why the last of them ended.
+    pub last_end: String,
+    /// Why something is wrong that should not be.
     pub failures: Vec<String>,
 }

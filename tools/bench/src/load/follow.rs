@@ -76,8 +76,16 @@ impl Follower {
         }
     }
 
-    /// The same for another server, with what it holds.
+    /// The same for another connection, with what it holds, or still holds from before if it has not come that far.
     pub(super) fn resume(self) -> Self {
+        if !self.is_ready() && !self.held.is_empty() {
+            return Self {
+                held: self.held,
+                held_trees: self.held_trees,
+                marks: self.marks,
+                ..Self::new(self.followed)
+            };
+        }
         let tree = |number| self.trees.get(number).copied().unwrap_or(0);
         let held_trees = self.answers.iter().map(tree).collect();
         Self {

@@ -34,6 +34,14 @@ impl Follower {
         }
     }
 
+    /// The same for another connection.
+    pub(super) fn again(self) -> Self {
+        Self {
+            marks: self.marks,
+            ..Self::new(self.followed)
+        }
+    }
+
     /// Opens its streams.
     pub(super) fn open(&self, wire: &mut Wire, authority: &str) {
         for service in self.followed.outgoing.iter().take(STREAMS) {
@@ -42,7 +50,8 @@ impl Follower {
             let path = v1::Path {
                 elems: elems.iter().map(|e| e.as_bytes().to_vec().into()).collect(),
             };
-            wire.call(PATH, authority, &[v1::ReplicasReq { id: Some(path) }]);
+            let call = wire.call(PATH, authority, &[v1::ReplicasReq { id: Some(path) }]);
+            wire.close(call);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The followers: thousands of connections on one thread, told what to do by lines on standard input.
 //!
-//! Comes in: an [`Order`] a line. Goes out: a [`Report`] a line. A follower is a task that owns its connection; a connection
-//! that ends unasked is reported as a failure and not opened again, since a measurement with gaps is none.
+//! Comes in: an [`Order`] a line. Goes out: a [`Report`] a line. A follower is a task that owns its connection; one that
+//! ends unasked is counted and opened again, as a node would. What does not add up is a failure and ends the measurement.
 
 mod follow;
 mod mesh;
@@ -32,6 +32,9 @@ use crate::process::{now, raise_files};
 const DIALING: usize = 256;
 /// How long all followers may take to have all they asked for.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Seconds within which a follower whose connection has ended comes again.
+const AGAIN: f64 = 1.0;
 
 /// Where followers go: which server in a row, and where it is.
 type Target = (u32, SocketAddr);
@@ -135,10 +138,7 @@ impl Fleet {
             let one = One::new(arm, &followed);
             let (shared, target) = (Rc::clone(&shared), target.subscribe());
             tasks.spawn_local(async move {
-                if let Err(error) = live(one, &shared, target).await {
-                    shared.tally.borrow_mut().fail(&error.to_string());
-                    shared.rings.notify_one();
-                }
+                live(one, &shared, target).await;
             });
         }
         Self {
@@ -171,8 +171,12 @@ impl Fleet {
             Ok(ended) => ended?,
             Err(_) => {
                 let ready = self.shared.ready.borrow().0;
+                let Report {
+                    ended, last_end, ..
+                } = self.report(&[]);
                 bail!(
-                    "only {ready} of {} followers are ready after {PATIENCE:?}",
+                    "only {ready} of {} followers are ready after {PATIENCE:?}; {ended} connections have ended, the last \
+                     one: {last_end}",
                     self.followers
                 );
             }
@@ -223,10 +227,12 @@ impl One {
         }
     }
 
-    fn resume(self) -> Result<Self> {
+    /// For another connection, with what it may keep.
+    fn again(self) -> Self {
         match self {
-            Self::Follow(one) => Ok(Self::Follow(Box::new(one.resume()))),
-            _ => bail!("only followers of the resolver API hold what they can resume with"),
+            Self::Follow(one) => Self::Follow(Box::new(one.resume())),
+            Self::Mesh(one) => Self::Mesh(one.again()),
+            Self::Xds(one) => Self::Xds(one.again()),
         }
     }
 
@@ -246,39 +252,53 @@ impl One {
     }
 }
 
-/// Follows one server after the other.
-async fn live(mut one: One, shared: &Shared, mut target: watch::Receiver<Target>) -> Result<()> {
-    loop {
-        sleep(Duration::from_secs_f64(
-            shared.spread.get() * fastrand::f64(),
-        ))
-        .await;
-        let (_, to) = *target.borrow_and_update();
-        let mut wire = {
-            let _turn = shared.dialing.acquire().await?;
-            let connect = Wire::connect(to).await;
-            let mut wire = connect.with_context(|| format!("cannot connect to {to}"))?;
-            one.open(&mut wire, &to.to_string());
-            wire.flush().await?;
-            wire
+/// Follows one server after the other, and one again whose connection ends.
+async fn live(mut one: One, shared: &Shared, mut target: watch::Receiver<Target>) {
+    let mut counted = None;
+    let mut wait = shared.spread.get();
+    while target.has_changed().is_ok() {
+        sleep(Duration::from_secs_f64(wait * fastrand::f64())).await;
+        let to = *target.borrow_and_update();
+        let moved = async {
+            // The sender is gone with the fleet.
+            let _gone = target.changed().await;
         };
-        let mut is_ready = false;
-        loop {
-            tokio::select! {
-                moved = target.changed() => {
-                    moved?;
-                    break;
+        wait = tokio::select! {
+            () = moved => shared.spread.get(),
+            ended = follow(&mut one, to, shared, &mut counted) => {
+                if let Err(error) = ended {
+                    shared.tally.borrow_mut().end(&format!("{error:#}"));
                 }
-                read = read(&mut wire, &mut one, shared) => read?,
+                AGAIN
             }
-            if !is_ready && one.is_ready() {
-                is_ready = true;
-                let mut ready = shared.ready.borrow_mut();
-                *ready = (ready.0 + 1, now());
-                shared.rings.notify_one();
-            }
+        };
+        one = one.again();
+    }
+}
+
+/// Follows a server until the connection ends. `counted` is the turn in which it was ready last.
+async fn follow(
+    one: &mut One,
+    (turn, to): Target,
+    shared: &Shared,
+    counted: &mut Option<u32>,
+) -> Result<()> {
+    let mut wire = {
+        let _turn = shared.dialing.acquire().await?;
+        let connect = Wire::connect(to).await;
+        let mut wire = connect.with_context(|| format!("cannot connect to {to}"))?;
+        one.open(&mut wire, &to.to_string());
+        wire.flush().await?;
+        wire
+    };
+    loop {
+        read(&mut wire, one, shared).await?;
+        if *counted != Some(turn) && one.is_ready() {
+            *counted = Some(turn);
+            let mut ready = shared.ready.borrow_mut();
+            *ready = (ready.0 + 1, now());
+            shared.rings.notify_one();
         }
-        one = one.resume()?;
     }
 }
 

@@ -36,7 +36,13 @@ impl Tally {
         }
     }
 
-    /// Something ended that should not have.
+    /// A connection ended unasked.
+    pub(super) fn end(&mut self, why: &str) {
+        self.report.ended += 1;
+        why.clone_into(&mut self.report.last_end);
+    }
+
+    /// Something is wrong that should not be.
     pub(super) fn fail(&mut self, why: &str) {
         self.failed += 1;
         if self.report.failures.len() < TOLD {

@@ -130,6 +130,11 @@ impl Wire {
         }
     }
 
+    /// No more messages of a call: a server waits for that where a method takes one only.
+    pub(super) fn close(&mut self, call: usize) {
+        self.frame(DATA, END_STREAM, number(call), &[]);
+    }
+
     /// Writes what there is to write.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.bytes_up += self.output.len() as u64;

@@ -65,6 +65,14 @@ impl Follower {
         }
     }
 
+    /// The same for another connection.
+    pub(super) fn again(self) -> Self {
+        Self {
+            marks: self.marks,
+            ..Self::new(self.followed)
+        }
+    }
+
     /// Subscribes.
     pub(super) fn open(&self, wire: &mut Wire, authority: &str) {
         let names = self.followed.outgoing.iter();

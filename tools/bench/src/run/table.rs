@@ -102,6 +102,9 @@ fn changes() -> Vec<Row> {
         row("hashes that differed", "0", |m| {
             (m.connected.wrong + m.alone.wrong + m.flow.wrong).to_string()
         }),
+        row("connections that ended and came again", "0", |m| {
+            (m.connected.ended + m.alone.ended + m.flow.ended).to_string()
+        }),
         row("resident after the flow, MB", "1,000", |m| {
             mb(m.resident_after)
         }),
@@ -126,6 +129,11 @@ fn moved() -> Vec<Row> {
             read(|m| format!("{}, {}", m.report.confirmed, m.report.whole)),
         ),
         row("messages", "", read(|m| m.report.messages.to_string())),
+        row(
+            "connections that ended and came again",
+            "0",
+            read(|m| m.report.ended.to_string()),
+        ),
         row(
             "resident of the other, MB",
             "1,000",
