@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::state;
 use super::{Admin, problems};
-use crate::bind::{BindKey, BindState, Binding};
+use crate::bind::{BindKey, BindState, Binding, Transformers};
 use crate::store::{Caller, NamespaceState, VersionedDtab};
 use crate::web::{Ask, Params, Refusal, delegation};
 
@@ -289,7 +289,7 @@ async fn explain(admin: &Admin, ask: &Ask) -> Result<String, Refusal> {
         router: l5d_naming::Dtab::empty(),
         local: ask.dtab.clone(),
         path: ask.path.clone(),
-        transformers: Arc::new([]),
+        transformers: Transformers::default(),
     };
     let tree = timeout(WAIT, admin.binder.delegate(&key, &Caller::default())).await;
     let tree = tree.map_err(|_| Refusal::timed_out())?;

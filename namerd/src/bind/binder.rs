@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use l5d_naming::{ClusterId, Dtab, Path, TransformerSpec};
+use l5d_naming::{ClusterId, Dtab, Path};
 use parking_lot::Mutex;
 
 use super::base::{Base, BaseKey};
@@ -16,7 +16,7 @@ use super::listing::Listing;
 use super::namers::System;
 use super::table::{Bindings, Numbers, WeakTable};
 use super::transformed::{ClusterKey, Transformed};
-use super::{BindKey, BindRefused, BindState, Binding, BoundCluster, Namer};
+use super::{BindKey, BindRefused, BindState, Binding, BoundCluster, Namer, Transformers};
 use crate::store::{Caller, Cell, Cluster, DtabStore, Engine, Handle};
 use crate::transform::{CallerClass, Effect, Transforms};
 
@@ -39,7 +39,7 @@ pub(super) struct Core {
     transforms: Transforms,
     /// Of all namers: bindings are told apart by these parts of the caller.
     namer_classes: Vec<CallerClass>,
-    chains: WeakTable<Arc<[TransformerSpec]>, Chain>,
+    chains: WeakTable<Transformers, Chain>,
     bases: WeakTable<BaseKey, Base>,
     bindings: Bindings,
     evaluations: AtomicU64,
@@ -120,6 +120,13 @@ impl Binder {
         Ok(binding)
     }
 
+    /// The list that equal ones share: for who asks for many names through one. A list that would be refused comes back as
+    /// it is.
+    pub fn list(&self, list: &Transformers) -> Transformers {
+        let chain = self.core.chain(list);
+        chain.map_or_else(|_| list.clone(), |chain| chain.specs.clone())
+    }
+
     /// A concrete id (`/#/...`, `/$/...`, or those behind `/%/...`, naming 6.1) bound with an empty dtab.
     pub fn bind_id(&self, id: &Path, caller: &Caller) -> Result<Arc<Binding>, BindRefused> {
         let key = BindKey {
@@ -127,7 +134,7 @@ impl Binder {
             router: Dtab::empty(),
             local: Dtab::empty(),
             path: untransformed(id),
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         self.bind(&key, caller)
     }
@@ -178,12 +185,12 @@ impl Core {
     }
 
     /// The checked list of transformers.
-    pub(super) fn chain(&self, specs: &Arc<[TransformerSpec]>) -> Result<Arc<Chain>, BindRefused> {
+    pub(super) fn chain(&self, specs: &Transformers) -> Result<Arc<Chain>, BindRefused> {
         if let Some(chain) = self.chains.get(specs) {
             return Ok(chain);
         }
         let chain = Arc::new(Chain::build(specs, &self.transforms)?);
-        Ok(self.chains.get_or(Arc::clone(specs), || chain))
+        Ok(self.chains.get_or(specs.clone(), || chain))
     }
 
     /// What of the caller a question's answer depends on.

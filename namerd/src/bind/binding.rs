@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use l5d_naming::{ClusterId, Dtab, EndpointSet, NameTree, Path, Replicas, TransformerSpec, Weight};
+use l5d_naming::{ClusterId, Dtab, EndpointSet, NameTree, Path, Replicas, Weight};
 
+use super::Transformers;
 use super::table::Number;
 use crate::store::{Cell, Handle};
 
@@ -20,7 +21,7 @@ pub struct BindKey {
     /// What to bind.
     pub path: Path,
     /// Applied to the result, in order.
-    pub transformers: Arc<[TransformerSpec]>,
+    pub transformers: Transformers,
 }
 
 /// Why a binding has failed (a state, not an end).

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use l5d_naming::TransformerSpec;
-
-use super::BindRefused;
+use super::{BindRefused, Transformers};
 use crate::store::Caller;
 use crate::transform::{CallerClass, Effect, Transformer, Transforms};
 
@@ -14,14 +12,14 @@ const MOST_TRANSFORMERS: usize = 16;
 /// A checked list, shared by all who send an equal one.
 #[derive(Debug)]
 pub(super) struct Chain {
-    pub(super) specs: Arc<[TransformerSpec]>,
+    pub(super) specs: Transformers,
     pub(super) transformers: Vec<Transformer>,
     pub(super) classes: Vec<CallerClass>,
 }
 
 impl Chain {
     pub(super) fn build(
-        specs: &Arc<[TransformerSpec]>,
+        specs: &Transformers,
         transforms: &Transforms,
     ) -> Result<Self, BindRefused> {
         if specs.len() > MOST_TRANSFORMERS {
@@ -35,7 +33,7 @@ impl Chain {
             .map(|spec| transforms.build(spec).map_err(BindRefused))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            specs: Arc::clone(specs),
+            specs: specs.clone(),
             classes: classes(&transformers),
             transformers,
         })

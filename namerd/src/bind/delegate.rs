@@ -11,7 +11,7 @@ use super::base::{NoRules, with_rules};
 use super::binder::Core;
 use super::chain::Chain;
 use super::walk::Walk;
-use super::{BindError, BindKey, Binder, BoundLeaf};
+use super::{BindError, BindKey, Binder, BoundLeaf, Transformers};
 use crate::store::{Caller, Cell, NamespaceState, Reads, Recompute};
 
 /// Which part of the full dtab a rule comes from.
@@ -100,7 +100,7 @@ impl Binder {
         }
         // One for each part of the list, to show what each transformer does.
         let stages = (0..=key.transformers.len())
-            .map(|n| core.chain(&key.transformers[..n].into()))
+            .map(|n| core.chain(&Transformers::from(&key.transformers[..n])))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|refused| BindError::Namer(refused.0.into()))?;
         let answer = core.engine.computed(None, |out| Delegating {

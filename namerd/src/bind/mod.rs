@@ -20,6 +20,7 @@ mod outcome;
 mod rules;
 mod table;
 mod transformed;
+mod transformers;
 mod walk;
 
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use binder::{Binder, IDLE_TIME};
 pub use binding::{BindError, BindKey, BindRefused, BindState, Binding, BoundCluster, BoundLeaf};
 pub use delegate::{Delegation, DelegationKind, Rule, RuleSource};
 pub use namer::{Answer, Found, Namer};
+pub use transformers::Transformers;

@@ -114,14 +114,13 @@ impl<K: Eq + Hash, V> WeakTable<K, V> {
         }
         let made = make();
         let mut entries = self.entries.lock();
-        let entry = entries.entry(key).or_default();
-        match entry.upgrade() {
-            Some(there) => there,
-            None => {
-                *entry = Arc::downgrade(&made);
-                made
-            }
+        if let Some(there) = entries.get(&key).and_then(Weak::upgrade) {
+            return there;
         }
+        // The key goes with its thing: equal ones may have parts that are not the same.
+        entries.remove(&key);
+        entries.insert(key, Arc::downgrade(&made));
+        made
     }
 
     /// Forgets keys of what nobody holds.

@@ -4,13 +4,13 @@
 use std::sync::{Arc, Weak};
 
 use l5d_naming::limits::BIND_LEAVES;
-use l5d_naming::{ClusterId, NameTree, Path, TransformerSpec, Weight, Weighted};
+use l5d_naming::{ClusterId, NameTree, Path, Weight, Weighted};
 
 use super::base::Base;
 use super::binder::Core;
 use super::chain::Chain;
 use super::outcome::{BaseLeaf, Outcome, size};
-use super::{BindError, BindState, BoundCluster, BoundLeaf};
+use super::{BindError, BindState, BoundCluster, BoundLeaf, Transformers};
 use crate::store::{Audience, Caller, Cell, Cluster, Reads, Recompute};
 use crate::transform::{Effect, Transformer};
 
@@ -19,7 +19,7 @@ use crate::transform::{Effect, Transformer};
 pub(super) struct ClusterKey {
     pub(super) id: ClusterId,
     origin: ClusterId,
-    specs: Arc<[TransformerSpec]>,
+    specs: Transformers,
     caller: Caller,
     /// Of the origin: who is in it gets the same (K8S-149).
     audience: Audience,
@@ -122,7 +122,7 @@ pub(super) fn bound_cluster(
     let key = ClusterKey {
         id: ClusterId(leaf.id.clone()),
         origin: leaf.origin.id.clone(),
-        specs: Arc::clone(&chain.specs),
+        specs: chain.specs.clone(),
         caller: core.cluster_caller(caller, &leaf.origin, chain),
         audience: leaf.origin.endpoints.audience(),
     };

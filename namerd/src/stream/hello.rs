@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use l5d_naming::{Dtab, TransformerSpec};
+use l5d_naming::Dtab;
 use l5d_resolver::v1;
 
 use super::limits::{Limits, clip};
 use super::session::End;
+use crate::bind::Transformers;
 use crate::store::Caller;
 
 /// A router of the node, ready to bind with.
@@ -16,7 +17,7 @@ use crate::store::Caller;
 pub(super) struct Router {
     pub(super) root: Option<Arc<str>>,
     pub(super) dtab: Dtab,
-    pub(super) transformers: Arc<[TransformerSpec]>,
+    pub(super) transformers: Transformers,
 }
 
 /// A cluster that the node kept from before.

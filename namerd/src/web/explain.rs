@@ -1,6 +1,5 @@
 //! Delegations (control plane 7.6): every step of a name, as both doors answer it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use super::params::{Params, media_type, read_body};
 use super::reply::{Body, JSON, Refusal, document};
 use super::shapes::delegation;
-use crate::bind::{BindKey, Binder};
+use crate::bind::{BindKey, Binder, Transformers};
 use crate::store::Caller;
 
 /// What a delegation is asked for.
@@ -33,7 +32,7 @@ pub async fn explain(binder: &Binder, ask: Ask, wait: Duration) -> Result<Respon
         router: Dtab::empty(),
         local: ask.dtab,
         path: ask.path,
-        transformers: Arc::new([]),
+        transformers: Transformers::default(),
     };
     match timeout(wait, binder.delegate(&key, &Caller::default())).await {
         Err(_) => Err(Refusal::timed_out()),

@@ -8,7 +8,6 @@ mod state;
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -21,7 +20,7 @@ use tonic::{Request, Response, Status};
 use self::state::{Endpoints, differences};
 use super::live::states;
 use super::serve::Api;
-use crate::bind::{BindKey, Binder};
+use crate::bind::{BindKey, Binder, Transformers};
 use crate::config::DestinationOptions;
 use crate::store::Caller;
 use crate::stream::Doors;
@@ -93,7 +92,7 @@ impl Service {
             router: Dtab::empty(),
             local: Dtab::empty(),
             path: self.name(host)?,
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let binding = self.binder.bind(&key, &Caller::default());
         let binding = binding.map_err(|e| Status::internal(e.to_string()))?;

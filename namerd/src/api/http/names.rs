@@ -11,7 +11,7 @@ use super::Controller;
 use super::dtabs::json_names;
 use super::sources::{Addresses, BoundNames, Trees};
 use super::watch::{Next, Source, watch};
-use crate::bind::{BindKey, BindState, Binding};
+use crate::bind::{BindKey, BindState, Binding, Transformers};
 use crate::store::Caller;
 use crate::web::{self, Body, JSON, Params, Refusal, addr};
 
@@ -100,7 +100,7 @@ impl Controller {
             router: Dtab::empty(),
             local: params.dtab()?,
             path: params.path()?,
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let binding = self.binder.bind(&key, &Caller::default());
         let binding = binding.map_err(|e| Refusal::bad(e.to_string()))?;

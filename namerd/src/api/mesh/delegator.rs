@@ -1,7 +1,5 @@
 //! `Delegator`: dtabs, and every step of a name (control plane 4.5).
 
-use std::sync::Arc;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use l5d_mesh::v1;
@@ -14,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Mesh, errors};
 use crate::api::live::{Dtabs, WAIT, once, states};
-use crate::bind::{BindKey, BoundLeaf, Delegation, DelegationKind};
+use crate::bind::{BindKey, BoundLeaf, Delegation, DelegationKind, Transformers};
 use crate::store::{Caller, VersionedDtab};
 
 #[derive(Debug)]
@@ -35,7 +33,7 @@ impl Service {
             router: Dtab::empty(),
             local: errors::dtab(request.dtab.as_ref())?,
             path: Path::root(),
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let caller = Caller::default();
         let delegation = self.0.binder.delegate_tree(&key, &tree, &caller);

@@ -1,7 +1,5 @@
 //! `Interpreter`: names to trees of concrete ids (control plane 4.3).
 
-use std::sync::Arc;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use l5d_mesh::v1;
@@ -11,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Mesh, errors};
 use crate::api::live::{Trees, once, states};
-use crate::bind::BindKey;
+use crate::bind::{BindKey, Transformers};
 use crate::store::Caller;
 
 #[derive(Debug)]
@@ -24,7 +22,7 @@ impl Service {
             router: Dtab::empty(),
             path: errors::name(request.name.as_ref(), self.0.path_bytes)?,
             local: errors::dtab(request.dtab.as_ref())?,
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let binding = self.0.binder.bind(&key, &Caller::default());
         let binding = binding.map_err(|e| Status::internal(e.to_string()))?;

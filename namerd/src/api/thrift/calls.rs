@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::trees::{addr_value, bound_tree, delegate_tree, read_path, read_tree};
 use super::value::{EXCEPTION, Message, REPLY, Value};
 use crate::api::live::WAIT;
-use crate::bind::{BindKey, BindState, Binder, Binding, BoundLeaf};
+use crate::bind::{BindKey, BindState, Binder, Binding, BoundLeaf, Transformers};
 use crate::config::ThriftOptions;
 use crate::store::{Caller, NamespaceState, Version};
 
@@ -95,7 +95,7 @@ impl Calls {
             router: Dtab::empty(),
             local: dtab(request.bytes(1))?,
             path: self.path(name.field(2))?,
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let question = Question::Name(
             text(name.bytes(3)).into(),
@@ -168,7 +168,7 @@ impl Calls {
             router: Dtab::empty(),
             local: dtab(request.bytes(1))?,
             path: Path::root(),
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let caller = Caller::default();
         let delegation = self.binder.delegate_tree(&key, &tree, &caller);

@@ -215,7 +215,7 @@ fn local(rules: &str, asked: &str) -> BindKey {
         router: Dtab::empty(),
         local: dtab(rules),
         path: path(asked),
-        transformers: Arc::new([]),
+        transformers: Transformers::default(),
     }
 }
 

@@ -281,3 +281,28 @@ fn racing_askers_share_one_evaluation() {
     assert!(numbers.iter().all(|n| *n == numbers[0]));
     assert_eq!(world.binder.evaluations(), 1);
 }
+
+/// What thousands of names go through is compared by where it is, whoever sent it, and goes with its last user.
+#[test]
+fn equal_lists_become_one() {
+    let world = world_with(&[]);
+    let list = |text: &str| world.binder.list(&[port(text)].as_slice().into());
+    let (first, second) = (list("80"), list("80"));
+    let key = |list: &Transformers| BindKey {
+        transformers: list.clone(),
+        ..local("", "/svc/web")
+    };
+    let bind = |list| world.binder.bind(&key(list), &Caller::default()).unwrap();
+    let held = bind(&first);
+    assert!(held.key.transformers.is_same(&first));
+    assert!(
+        list("80").is_same(&first),
+        "while someone is bound through it"
+    );
+    assert_eq!(first, second);
+    assert!(
+        Arc::ptr_eq(&held, &bind(&second)),
+        "equal lists are one question"
+    );
+    assert_ne!(first, list("81"));
+}

@@ -130,7 +130,11 @@ impl Session {
         now: Instant,
     ) -> Result<Self, End> {
         let limits = hub.limits();
-        let checked = hello::check(&hello, limits)?;
+        let mut checked = hello::check(&hello, limits)?;
+        for router in checked.routers.iter_mut().flatten() {
+            // Hashed and compared with those of others once, and not for each name.
+            router.transformers = hub.binder.list(&router.transformers);
+        }
         let resumed = !checked.held.is_empty();
         let registered = hub
             .registry()

@@ -4,7 +4,7 @@ use l5d_naming::{BoundName, NameTree};
 use proptest::prelude::*;
 
 use super::*;
-use crate::bind::{BindKey, BindState};
+use crate::bind::{BindKey, BindState, Transformers};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const DTABS: [&str; 4] = [
@@ -145,7 +145,7 @@ fn agree(stream: &Stream<'_>, live: &Wanted) {
             router: Dtab::empty(),
             local: Dtab::parse(OVERRIDES[*local]).unwrap(),
             path: Path::parse(PATHS[*path]).unwrap(),
-            transformers: Arc::new([]),
+            transformers: Transformers::default(),
         };
         let hub = &stream.world.hub;
         let binding = hub.binder().bind(&key, &Caller::default()).unwrap();
