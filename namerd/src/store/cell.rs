@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
@@ -38,7 +38,8 @@ pub struct Cell<T> {
     now: ArcSwap<(Version, T)>,
     version: AtomicU64,
     writing: Mutex<()>,
-    subs: Arc<Subs>,
+    /// There once someone has listened.
+    subs: OnceLock<Arc<Subs>>,
     keeps: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -73,7 +74,7 @@ impl<T> Cell<T> {
             now: ArcSwap::from_pointee((Version(1), value)),
             version: AtomicU64::new(1),
             writing: Mutex::new(()),
-            subs: Arc::default(),
+            subs: OnceLock::new(),
             keeps: OnceLock::new(),
         })
     }
@@ -92,7 +93,11 @@ impl<T> Cell<T> {
             self.version.store(version.0, Ordering::Release);
             version
         };
-        self.subs.notify_all();
+        // Either we see who begins to listen, or they see this version (see `listen`).
+        fence(Ordering::SeqCst);
+        if let Some(subs) = self.subs.get() {
+            subs.notify_all();
+        }
         version
     }
 
@@ -104,7 +109,7 @@ impl<T> Cell<T> {
 
     /// How many listen now.
     pub fn listeners(&self) -> usize {
-        self.subs.entries.lock().live
+        self.subs.get().map_or(0, |subs| subs.entries.lock().live)
     }
 }
 
@@ -166,7 +171,8 @@ impl<T: Send + Sync> Dep for Cell<T> {
     }
 
     fn listen(&self, listener: Weak<dyn Listener>, token: u64) -> Subscription {
-        let mut entries = self.subs.entries.lock();
+        let subs = self.subs.get_or_init(Arc::default);
+        let mut entries = subs.entries.lock();
         let slot = match entries.free.pop() {
             Some(slot) => {
                 entries.slots[slot] = Some((listener, token));
@@ -178,8 +184,11 @@ impl<T: Send + Sync> Dep for Cell<T> {
             }
         };
         entries.live += 1;
+        drop(entries);
+        // Who listens looks at the version afterwards.
+        fence(Ordering::SeqCst);
         Subscription {
-            subs: Arc::downgrade(&self.subs),
+            subs: Arc::downgrade(subs),
             slot,
         }
     }

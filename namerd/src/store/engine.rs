@@ -4,12 +4,13 @@
 //! node is queued once, however many changes arrive, and one task recomputes it. So the queue is never longer than the
 //! number of nodes, and tests can run it dry with [`Engine::settle`] instead of waiting.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::cell::{Cell, Dep, Listener, Subscription, Version};
@@ -22,7 +23,7 @@ pub trait Recompute: Send + Sync {
 
 /// What one computation has read, each with the version it saw.
 #[derive(Default)]
-pub struct Reads(Vec<(Arc<dyn Dep>, Version)>);
+pub struct Reads(SmallVec<[(Arc<dyn Dep>, Version); 2]>);
 
 /// Runs recomputations. Cheap to clone.
 #[derive(Clone)]
@@ -46,12 +47,19 @@ struct Slot {
     shared: Weak<Shared>,
     /// An input has changed since the node was computed last.
     queued: AtomicBool,
-    /// By address; the cell is kept so that its address stays its own.
+    /// Each cell once; it is kept so that its address stays its own.
     inputs: Mutex<Inputs>,
     me: Weak<Slot>,
 }
 
-type Inputs = HashMap<usize, (Arc<dyn Dep>, Subscription)>;
+/// By address. There are millions of nodes that read one cell or two.
+type Inputs = SmallVec<[Input; 2]>;
+
+/// What a node has read, and how it hears of changes.
+struct Input {
+    cell: Arc<dyn Dep>,
+    _subscription: Subscription,
+}
 
 // === impl Engine ===
 
@@ -158,6 +166,12 @@ impl Reads {
         now
     }
 
+    /// Each cell once, with the version that was seen first, by address.
+    fn once(&mut self) {
+        self.0.sort_by_key(|(cell, _)| cell.address());
+        self.0.dedup_by_key(|(cell, _)| cell.address());
+    }
+
     /// How many reads were noted.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -227,25 +241,33 @@ impl Slot {
         }
         let mut reads = Reads::default();
         node.recompute(&mut reads);
-        let mut kept = std::mem::take(&mut *inputs);
-        for (dep, seen) in reads.0 {
-            let address = dep.address();
-            if inputs.contains_key(&address) {
-                continue;
+        reads.once();
+        let mut before = std::mem::take(&mut *inputs).into_iter().peekable();
+        let mut gone = Inputs::new();
+        for (cell, seen) in reads.0 {
+            let address = cell.address();
+            while let Some(input) = before.next_if(|input| input.cell.address() < address) {
+                gone.push(input);
             }
-            let entry = kept.remove(&address).unwrap_or_else(|| {
+            let kept = before.next_if(|input| input.cell.address() == address);
+            let input = kept.unwrap_or_else(|| {
                 let me: Weak<Slot> = self.me.clone();
-                let subscription = dep.listen(me, 0);
-                (dep, subscription)
+                let _subscription = cell.listen(me, 0);
+                Input {
+                    cell,
+                    _subscription,
+                }
             });
             // It may have changed between being read and being listened to.
-            if entry.0.version() != seen {
+            if input.cell.version() != seen {
                 self.queue();
             }
-            inputs.insert(address, entry);
+            inputs.push(input);
         }
+        // What ends with them may be much; not under the lock.
         drop(inputs);
-        drop(kept);
+        drop(gone);
+        drop(before);
     }
 }
 
