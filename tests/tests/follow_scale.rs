@@ -339,6 +339,10 @@ impl Ground {
 async fn res_13_of_a_hundred_nodes_one_hears_of_its_pod() -> Result<()> {
     let on = Ground::new(Limits::default()).await?;
     let mut world = on.service("world", (0..100).map(pod).collect()).await?;
+    // Namerd has heard of all of them before the nodes ask.
+    let first = on.node("first", WINDOW, &["/svc/world"]).await?;
+    let all = addresses(world.pods());
+    first.until_addresses(&id("world"), &all).await;
     let follow = async |n: usize| {
         let routers = [("incoming", vec![localnode()], vec!["/svc/world"])];
         let channel = on.channel(WINDOW).await?;
