@@ -26,6 +26,7 @@ pub struct RealConsul {
     program: PathBuf,
     ip: Ipv4Addr,
     process: Option<Process>,
+    token: Option<String>,
     /// Last, so that it goes after the process that writes into it.
     dir: TempDir,
 }
@@ -33,6 +34,15 @@ pub struct RealConsul {
 impl RealConsul {
     /// Starts one and waits until it leads. `None` after one line that says what is missing.
     pub async fn start() -> Result<Option<Self>> {
+        Self::start_as(None).await
+    }
+
+    /// One that forbids everything to everybody but to whom has this token, a UUID, and whom it allows more.
+    pub async fn start_guarded(token: &str) -> Result<Option<Self>> {
+        Self::start_as(Some(token.to_owned())).await
+    }
+
+    async fn start_as(token: Option<String>) -> Result<Option<Self>> {
         let Some(program) = find_program(CONSUL)? else {
             return Ok(None);
         };
@@ -47,14 +57,18 @@ impl RealConsul {
             program,
             ip,
             process: None,
+            token,
             dir: tempfile::Builder::new().prefix("l5d-consul-").tempdir()?,
         };
-        let config = json!({
+        let mut config = json!({
             "datacenter": "dc1", "server": true, "bootstrap_expect": 1, "node_name": "consul",
             "data_dir": consul.dir.path().join("data"), "bind_addr": ip, "client_addr": ip.to_string(),
             "ports": {"dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1},
             "performance": {"raft_multiplier": 1}, "disable_update_check": true, "log_level": "INFO",
         });
+        if let Some(token) = &consul.token {
+            config["acl"] = json!({"enabled": true, "default_policy": "deny", "tokens": {"initial_management": token}});
+        }
         fs::write(consul.dir.path().join("consul.json"), config.to_string())?;
         consul.start_again().await?;
         Ok(Some(consul))
@@ -119,6 +133,26 @@ impl RealConsul {
         self.call("/v1/txn", &steps).await
     }
 
+    /// The keys with this beginning.
+    pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let answer = self
+            .client()
+            .get(&format!("/v1/kv/{prefix}?keys=true"))
+            .await?;
+        match answer.status.as_u16() {
+            404 => Ok(Vec::new()),
+            _ => Ok(serde_json::from_value(answer.ok()?)?),
+        }
+    }
+
+    /// Makes a token, a UUID, that may do this.
+    pub async fn allow(&self, token: &str, rules: &str) -> Result<()> {
+        let policy = json!({"Name": "few", "Rules": rules});
+        self.call("/v1/acl/policy", &policy).await?;
+        let token = json!({"SecretID": token, "Policies": [{"Name": "few"}]});
+        self.call("/v1/acl/token", &token).await
+    }
+
     /// Registers a service on a node, with the state of one check if there is one.
     pub async fn register(
         &self,
@@ -143,7 +177,11 @@ impl RealConsul {
     }
 
     fn client(&self) -> ApiClient {
-        ApiClient::plain(self.addr())
+        let client = ApiClient::plain(self.addr());
+        match &self.token {
+            Some(token) => client.with_token(token),
+            None => client,
+        }
     }
 
     async fn call(&self, path: &str, body: &Value) -> Result<()> {

@@ -3,6 +3,8 @@
 //! Comes in: a [`Backing`], which opens stores on one place as several processes would. Goes out: the first thing that a
 //! store does otherwise than [`DtabStore`] says (control plane 12.1), as an error.
 
+mod restoring;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
@@ -55,6 +57,9 @@ pub async fn run<B: Backing>(backing: &B) -> Result<()> {
     bad_dtab(backing).await.context("a bad dtab")?;
     bad_name(backing).await.context("a bad name")?;
     history(backing).await.context("history")?;
+    if B::HISTORY {
+        restoring::run(backing).await.context("restoring")?;
+    }
     Ok(())
 }
 

@@ -102,6 +102,7 @@ fn store(sheet: &mut Sheet, admin: &Admin) {
         sheet.label(&t::STORE_AGE, &kind, age.as_secs_f64());
     }
     sheet.label(&t::STORE_FAILURES, &kind, float(status.failures));
+    sheet.label(&t::STORE_UNKEPT, &kind, float(status.unkept));
     let unreadable = size(status.unreadable.len());
     sheet.label(&t::STORE_UNREADABLE, &kind, unreadable);
     sheet.counts(&t::STORE_WRITES, &admin.meter.store_writes);

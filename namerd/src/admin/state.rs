@@ -256,6 +256,7 @@ pub(super) fn store(admin: &Admin) -> Value {
         "age": status.confirmed.map(age),
         "failure": status.failure.as_deref(),
         "failures": status.failures,
+        "history_lost": status.unkept,
         "unreadable": unreadable.collect::<Vec<_>>(),
     })
 }

@@ -9,16 +9,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Answer, CallError, Client, escape};
+use super::history;
 use crate::store::{DtabToken, StoreError, Stored, VersionedDtab};
 
 /// A key with its value.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Entry {
-    key: String,
+    pub(super) key: String,
     /// Base64; null if it is empty.
     #[serde(default)]
-    value: Option<String>,
+    pub(super) value: Option<String>,
+    /// Whatever who wrote it wanted.
+    #[serde(default)]
+    pub(super) flags: u64,
     pub(super) modify_index: u64,
 }
 
@@ -51,12 +55,30 @@ impl Keys {
 
     /// The question for all of them.
     pub(super) fn all(&self) -> String {
-        format!("/v1/kv/{}?recurse=true", self.escaped(""))
+        format!("/v1/kv/{}?recurse=true", escaped(&self.prefix))
     }
 
     /// The question for one of them.
     pub(super) fn one(&self, namespace: &str) -> String {
-        format!("/v1/kv/{}", self.escaped(namespace))
+        format!("/v1/kv/{}", escaped(&format!("{}{namespace}", self.prefix)))
+    }
+
+    /// What the keys of a namespace's past begin with; none of them is below the prefix of namespaces.
+    pub(super) fn past_folder(&self, namespace: &str) -> String {
+        let prefix = self.prefix.trim_end_matches('/');
+        format!("{prefix}-history/{namespace}/")
+    }
+
+    /// The question for a namespace's past.
+    pub(super) fn past(&self, namespace: &str) -> String {
+        let folder = escaped(&self.past_folder(namespace));
+        format!("/v1/kv/{folder}?recurse=true")
+    }
+
+    /// The question for the names of the keys of a namespace's past.
+    pub(super) fn past_names(&self, namespace: &str) -> String {
+        let folder = escaped(&self.past_folder(namespace));
+        format!("/v1/kv/{folder}?keys=true")
     }
 
     /// The key of a namespace.
@@ -76,12 +98,12 @@ impl Keys {
         let name = entry.key.strip_prefix(&self.prefix)?;
         is_name(name).then_some(name)
     }
+}
 
-    fn escaped(&self, namespace: &str) -> String {
-        let key = format!("{}{namespace}", self.prefix);
-        let parts: Vec<_> = key.split('/').map(escape).collect();
-        parts.join("/")
-    }
+/// A key in a question.
+fn escaped(key: &str) -> String {
+    let parts: Vec<_> = key.split('/').map(escape).collect();
+    parts.join("/")
 }
 
 /// Letters, digits, `_` and `-` (control plane 7.3).
@@ -93,13 +115,18 @@ fn is_name(name: &str) -> bool {
 impl Entry {
     /// What is stored.
     pub(super) fn read(&self) -> Stored {
+        self.read_as(self.modify_index)
+    }
+
+    /// The same, of a version that had this index.
+    pub(super) fn read_as(&self, index: u64) -> Stored {
         let value = self.value.as_deref().unwrap_or_default();
         let bytes = STANDARD.decode(value).map_err(|e| e.to_string())?;
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let dtab = Dtab::parse(&text).map_err(|e| e.to_string())?;
         Ok(VersionedDtab {
             dtab,
-            token: token(self.modify_index),
+            token: token(index),
         })
     }
 }
@@ -124,14 +151,40 @@ pub(super) fn index(token: &DtabToken) -> Option<u64> {
     text.parse().ok().filter(|index| *index > 0)
 }
 
-/// One write: on condition that the key's index is `expected` (0: that it is absent), or without.
-pub(super) fn write(key: &str, dtab: &Dtab, expected: Option<u64>) -> Value {
-    let value = STANDARD.encode(dtab.show_exact());
-    match expected {
-        None => json!([{"KV": {"Verb": "set", "Key": key, "Value": value}}]),
-        Some(index) => {
-            json!([{"KV": {"Verb": "cas", "Key": key, "Value": value, "Index": index}}])
+/// A dtab on its way to its key.
+pub(super) struct Write<'a> {
+    key: &'a str,
+    value: String,
+}
+
+impl<'a> Write<'a> {
+    pub(super) fn new(key: &'a str, dtab: &Dtab) -> Self {
+        Self {
+            key,
+            value: STANDARD.encode(dtab.show_exact()),
         }
+    }
+
+    /// In base64.
+    pub(super) fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// On condition that the key's index is `expected` (0: that it is absent), or without.
+    pub(super) fn step(&self, expected: Option<u64>) -> Value {
+        let (key, value, flags) = (self.key, &self.value, history::flags());
+        let step = json!({"Verb": "set", "Key": key, "Value": value, "Flags": flags});
+        let mut step = json!({ "KV": step });
+        if let Some(index) = expected {
+            step["KV"]["Verb"] = "cas".into();
+            step["KV"]["Index"] = index.into();
+        }
+        step
+    }
+
+    /// A transaction of this step alone.
+    pub(super) fn alone(&self, expected: Option<u64>) -> Value {
+        Value::from(vec![self.step(expected)])
     }
 }
 
@@ -193,14 +246,20 @@ mod tests {
         let entry = |key: &str| Entry {
             key: key.to_owned(),
             value: None,
+            flags: 0,
             modify_index: 1,
         };
+        assert_eq!(
+            keys.past("a"),
+            "/v1/kv/namerd/dtabs-history/a/?recurse=true"
+        );
         assert_eq!(keys.namespace(&entry("namerd/dtabs/a")), Some("a"));
         for key in [
             "namerd/dtabs/",
             "namerd/dtabs/a/",
             "namerd/dtabs/a/b",
             "namerd/dtabsa",
+            "namerd/dtabs-history/a/00000000000000000001",
         ] {
             assert_eq!(keys.namespace(&entry(key)), None, "{key}");
         }

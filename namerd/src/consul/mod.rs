@@ -4,6 +4,7 @@
 //! change nothing of what is known. Nothing but this module speaks to Consul.
 
 mod client;
+mod history;
 mod kv;
 mod namer;
 mod service;

@@ -1,7 +1,8 @@
 //! `io.l5d.consul` as a dtab store (control plane 12.4).
 //!
 //! One blocking query for everything below the prefix keeps the mirror like Consul; writes are transactions, whose answers
-//! go to the mirror at once. The token of a dtab is the decimal text of its key's `ModifyIndex`.
+//! go to the mirror at once. They keep what they replace ([`history`]), unless that cannot be, for example because the ACL
+//! forbids it: a dtab that cannot be written is worse than a past that is not known. The token of a dtab is the decimal text of its key's `ModifyIndex`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +13,17 @@ use l5d_naming::Dtab;
 use tokio::time::sleep;
 
 use super::client::{CallError, Client, Poll};
-use super::kv::{self, Keys, Outcome};
+use super::history::{self, Present};
+use super::kv::{self, Keys, Outcome, Write};
 use crate::config::ConsulStorage;
 use crate::dial::{Backoff, DialError};
 use crate::store::{
-    Cell, DtabStore, DtabToken, Mirror, NamespaceState, StoreError, StoreStatus, VersionedDtab,
+    Cell, DtabStore, DtabToken, Mirror, NamespaceState, PastDtab, StoreError, StoreStatus,
+    VersionedDtab,
 };
+
+/// A write that others keep getting in the way of is tried so often with its past.
+const TRIES: usize = 3;
 
 /// Dtabs in Consul.
 pub struct ConsulStore {
@@ -78,8 +84,11 @@ impl ConsulStore {
         dtab: Dtab,
         expected: Option<u64>,
     ) -> Result<Option<DtabToken>, StoreError> {
-        let steps = kv::write(&self.keys.key(name)?, &dtab, expected);
-        match kv::transact(&self.client, &steps).await? {
+        let key = self.keys.key(name)?;
+        match self
+            .replace(name, &Write::new(&key, &dtab), expected)
+            .await?
+        {
             Outcome::Refused => Ok(None),
             Outcome::Done(None) => {
                 let what = "Consul has not said the new version".to_owned();
@@ -95,6 +104,58 @@ impl ConsulStore {
                 Ok(Some(token))
             }
         }
+    }
+
+    /// Writes, and keeps what was there if that can be.
+    async fn replace(
+        &self,
+        name: &str,
+        write: &Write<'_>,
+        expected: Option<u64>,
+    ) -> Result<Outcome, CallError> {
+        for _ in 0..TRIES {
+            match self.keep(name, write, expected).await {
+                // Others write; the next look sees what.
+                Ok(Outcome::Refused) if expected.is_none() => {}
+                Err(error @ (CallError::Forbidden(_) | CallError::Status(..))) => {
+                    self.lose(name, &error.to_string());
+                    return kv::transact(&self.client, &write.alone(expected)).await;
+                }
+                other => return other,
+            }
+        }
+        self.lose(name, "others write at the same time");
+        kv::transact(&self.client, &write.alone(expected)).await
+    }
+
+    /// One write with its past.
+    async fn keep(
+        &self,
+        name: &str,
+        write: &Write<'_>,
+        expected: Option<u64>,
+    ) -> Result<Outcome, CallError> {
+        let present = match expected {
+            Some(0) => None,
+            _ => Present::look(&self.client, &self.keys, name).await?,
+        };
+        let steps = match present {
+            Some(now) if expected.is_none_or(|index| index == now.index()) => {
+                let steps = now.replace(&self.keys.past_folder(name), write);
+                steps.unwrap_or_else(|| {
+                    self.lose(name, "it is too long for one transaction");
+                    write.alone(expected)
+                })
+            }
+            // Nothing is replaced; or Consul knows another version, and decides itself.
+            _ => write.alone(expected.or(Some(0))),
+        };
+        kv::transact(&self.client, &steps).await
+    }
+
+    fn lose(&self, name: &str, reason: &str) {
+        tracing::warn!(namespace = name, %reason, "what this dtab was before cannot be kept in Consul");
+        self.mirror.table().lose_past();
     }
 
     async fn is_there(&self, name: &str) -> Result<bool, StoreError> {
@@ -157,8 +218,16 @@ impl DtabStore for ConsulStore {
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
-        let steps = kv::delete(&self.keys.key(name)?);
-        if let Outcome::Refused = kv::transact(&self.client, &steps).await? {
+        let key = self.keys.key(name)?;
+        let steps = history::delete(&key, &self.keys.past_folder(name));
+        let done = match kv::transact(&self.client, &steps).await {
+            Err(CallError::Forbidden(reason)) => {
+                self.lose(name, &reason);
+                kv::transact(&self.client, &kv::delete(&key)).await
+            }
+            other => other,
+        };
+        if let Outcome::Refused = done? {
             return Err(StoreError::Missing(name.to_owned()));
         }
         // The answer does not say as of which index it is gone; a look at what is not there does.
@@ -171,6 +240,12 @@ impl DtabStore for ConsulStore {
 
     fn status(&self) -> Arc<Cell<StoreStatus>> {
         self.mirror.table().status()
+    }
+
+    async fn history(&self, name: &str) -> Result<Vec<PastDtab>, StoreError> {
+        self.keys.key(name)?;
+        let past = history::list(&self.client, &self.keys, name).await?;
+        past.ok_or_else(|| StoreError::Missing(name.to_owned()))
     }
 }
 

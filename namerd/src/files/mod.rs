@@ -3,9 +3,10 @@
 //! Files are looked at again and again, off the runtime's threads, and go to the table that readers see. An editor may
 //! write a file in steps, so a change by others counts when two rounds have seen the same; our own writes replace a file in
 //! one step and count at once. What cannot be read keeps its last good dtab. The token of a dtab is a hash of its file's
-//! content. Writers on this host, also of several processes, take turns by a lock; a directory that several hosts write
+//! content. What namerd replaces is kept in a hidden folder beside the files, in a directory only. Writers on this host, also of several processes, take turns by a lock; a directory that several hosts write
 //! needs another store.
 
+mod history;
 mod place;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,13 @@ use l5d_naming::Dtab;
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::place::{Found, Place};
+use self::place::{Changed, Found, Place};
 use crate::config::FilesStorage;
 use crate::store::{
-    Cell, DtabStore, DtabTable, DtabToken, NamespaceState, StoreError, StoreStatus,
+    Cell, DtabStore, DtabTable, DtabToken, NamespaceState, PastDtab, StoreError, StoreStatus,
 };
 
+const KIND: &str = "io.l5d.fs";
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
 
@@ -128,7 +130,11 @@ impl Inner {
         allow: impl FnOnce(Option<&DtabToken>) -> Result<(), StoreError>,
     ) -> Result<Option<DtabToken>, StoreError> {
         let mut seen = self.seen.lock();
-        let found = self.place.change(name, dtab, allow)?;
+        let Changed { found, unkept } = self.place.change(name, dtab, allow)?;
+        if let Some(error) = unkept {
+            tracing::warn!(%error, namespace = name, "what this dtab was before cannot be kept in the folder .history");
+            self.table.lose_past();
+        }
         seen.tell(name, found.as_ref(), &self.table);
         match &found {
             Some(found) => seen.last.insert(name.to_owned(), found.print.clone()),
@@ -186,7 +192,7 @@ fn prints(found: &BTreeMap<String, Found>) -> BTreeMap<String, DtabToken> {
 #[async_trait]
 impl DtabStore for FilesStore {
     fn kind(&self) -> &'static str {
-        "io.l5d.fs"
+        KIND
     }
 
     fn list(&self) -> Arc<Cell<Option<Arc<[String]>>>> {
@@ -230,6 +236,15 @@ impl DtabStore for FilesStore {
 
     fn status(&self) -> Arc<Cell<StoreStatus>> {
         self.inner.table.status()
+    }
+
+    async fn history(&self, name: &str) -> Result<Vec<PastDtab>, StoreError> {
+        let (inner, name) = (Arc::clone(&self.inner), name.to_owned());
+        let history = move || inner.place.history(&name);
+        match tokio::task::spawn_blocking(history).await {
+            Ok(history) => history,
+            Err(e) => Err(StoreError::Unavailable(e.to_string())),
+        }
     }
 }
 

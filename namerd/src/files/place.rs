@@ -9,8 +9,10 @@ use std::sync::Arc;
 use l5d_naming::Dtab;
 use sha2::{Digest as _, Sha256};
 
+use super::KIND;
+use super::history::{self, Past};
 use crate::config::FilesStorage;
-use crate::store::{DtabToken, StoreError, Stored, VersionedDtab};
+use crate::store::{DtabToken, PastDtab, StoreError, Stored, VersionedDtab};
 
 /// Biggest file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -35,6 +37,15 @@ pub(super) struct Found {
     /// Tells contents apart.
     pub(super) print: DtabToken,
     pub(super) stored: Stored,
+}
+
+/// What a change has made.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// What is there now.
+    pub(super) found: Option<Found>,
+    /// Why what was there before is not in the history.
+    pub(super) unkept: Option<io::Error>,
 }
 
 impl Place {
@@ -91,18 +102,15 @@ impl Place {
     }
 
     /// Replaces one file, or removes it (`None`), if `allow` agrees with what is there now: the token, if there is a file.
-    /// No other namerd on this directory gets in between. Gives what is there afterwards.
+    /// No other namerd on this directory gets in between. A history that cannot be kept keeps nobody from writing.
     pub(super) fn change(
         &self,
         name: &str,
         dtab: Option<&Dtab>,
         allow: impl FnOnce(Option<&DtabToken>) -> Result<(), StoreError>,
-    ) -> Result<Option<Found>, StoreError> {
+    ) -> Result<Changed, StoreError> {
         self.check(name)?;
-        let path = match &self.one {
-            Some(file) => file.clone(),
-            None => self.folder.join(name),
-        };
+        let path = self.path(name);
         let lock = File::create(self.folder.join(LOCK)).map_err(|e| refused(&e, &path))?;
         lock.lock().map_err(|e| refused(&e, &path))?;
         // A link stays a link.
@@ -113,14 +121,73 @@ impl Place {
             Err(error) => return Err(refused(&error, &path)),
         };
         allow(now.as_deref().map(print).as_ref())?;
-        let done = match dtab {
-            Some(dtab) => {
-                let text = show(dtab);
-                replace(&path, text.as_bytes()).map(|()| Some(Found::of(text.as_bytes())))
-            }
-            None => fs::remove_file(&path).map(|()| None),
+        let Some(text) = dtab.map(show) else {
+            fs::remove_file(&path).map_err(|e| refused(&e, &path))?;
+            let kept = match &self.one {
+                Some(_) => Ok(()),
+                None => history::forget(&self.folder, name),
+            };
+            return Ok(Changed {
+                found: None,
+                unkept: kept.err(),
+            });
         };
-        done.map_err(|e| refused(&e, &path))
+        // Nothing is lost whenever this ends: what is there, perhaps of others, is kept before it goes.
+        let before = now.map_or(Ok(()), |now| self.remember(name, &path, &now));
+        let permissions = fs::metadata(&path).ok().map(|old| old.permissions());
+        replace(&path, text.as_bytes(), permissions).map_err(|e| refused(&e, &path))?;
+        let kept = before.and_then(|()| self.remember(name, &path, text.as_bytes()));
+        Ok(Changed {
+            found: Some(Found::of(text.as_bytes())),
+            unkept: kept.err(),
+        })
+    }
+
+    /// The versions of a namespace, newest first.
+    pub(super) fn history(&self, name: &str) -> Result<Vec<PastDtab>, StoreError> {
+        if self.one.is_some() {
+            return Err(StoreError::NoHistory(KIND));
+        }
+        self.check(name)?;
+        let path = self.path(name);
+        // Where it is not there nobody writes, and perhaps nobody may.
+        let lock = File::open(self.folder.join(LOCK)).ok();
+        if let Some(lock) = &lock {
+            lock.lock_shared().map_err(|e| refused(&e, &path))?;
+        }
+        let now = read(&path).and_then(|content| Ok(Past::of(&content, &fs::metadata(&path)?)));
+        match now {
+            Ok(Some(now)) => {
+                history::list(&self.folder, name, &now).map_err(|e| refused(&e, &path))
+            }
+            Ok(None) => Err(StoreError::Unreadable {
+                name: name.to_owned(),
+                reason: "it is not UTF-8".into(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Missing(name.to_owned()))
+            }
+            Err(error) => Err(refused(&error, &path)),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match &self.one {
+            Some(file) => file.clone(),
+            None => self.folder.join(name),
+        }
+    }
+
+    /// This is what the file has.
+    fn remember(&self, name: &str, path: &Path, content: &[u8]) -> io::Result<()> {
+        if self.one.is_some() {
+            return Ok(());
+        }
+        let metadata = fs::metadata(path)?;
+        match Past::of(content, &metadata) {
+            Some(past) => history::keep(&self.folder, name, past, metadata.permissions()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -164,25 +231,33 @@ fn look(path: &Path) -> Option<Found> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MOST_BYTES)
+}
+
+pub(super) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let file = File::open(path)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MOST_BYTES {
-        let message = format!("it is bigger than {} kB", MOST_BYTES / 1024);
+    file.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        let message = format!("it is bigger than {} kB", most / 1024);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(content)
 }
 
 /// Under another name first, so that nobody ever reads half of it.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn replace(
+    path: &Path,
+    content: &[u8],
+    permissions: Option<fs::Permissions>,
+) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("."));
     let next = folder.join(format!(".{name}.next"));
     let mut file = File::create(&next)?;
     file.write_all(content)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.set_permissions(old.permissions())?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
     }
     file.sync_all()?;
     fs::rename(&next, path)?;
@@ -206,7 +281,7 @@ fn show(dtab: &Dtab) -> String {
 }
 
 /// The token of a content.
-fn print(content: &[u8]) -> DtabToken {
+pub(super) fn print(content: &[u8]) -> DtabToken {
     DtabToken(Sha256::digest(content)[..16].into())
 }
 

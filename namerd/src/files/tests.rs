@@ -135,3 +135,63 @@ async fn links_and_permissions_survive_a_write() {
     assert_eq!(mode & 0o777, 0o640);
     assert!(dir.path().join("a").is_symlink());
 }
+
+fn past(store: &[PastDtab]) -> Vec<String> {
+    let shown = store.iter().map(|past| past.version.dtab.to_string());
+    shown.collect()
+}
+
+#[tokio::test]
+async fn the_last_twenty_contents_are_kept_those_of_others_too() {
+    let (dir, store) = folder();
+    let dtab = |n: usize| Dtab::parse(&format!("/svc=>/{n}")).expect("a dtab");
+    for n in 0..30 {
+        store.put("a", dtab(n)).await.expect("is put");
+        store.put("b", dtab(n)).await.expect("is put");
+    }
+    write(dir.path(), "a", "/svc => /hand # why");
+    let by_hand = store.history("a").await.expect("a history");
+    assert_eq!(past(&by_hand)[..2], ["/svc=>/hand", "/svc=>/29"]);
+    store.put("a", dtab(30)).await.expect("is put");
+    store.put("a", dtab(30)).await.expect("is put");
+    let history = store.history("a").await.expect("a history");
+    let shown = past(&history);
+    assert_eq!(shown.len(), 20);
+    assert_eq!(shown[..3], ["/svc=>/30", "/svc=>/hand", "/svc=>/29"]);
+    assert_eq!(history[1].version.token, by_hand[0].version.token);
+    assert!(history.iter().all(|past| past.written.is_some()));
+    store.refresh();
+    let names = store.list().value().expect("a list");
+    assert_eq!(*names, ["a".to_owned(), "b".to_owned()]);
+    store.delete("a").await.expect("is deleted");
+    let kept: Vec<_> = fs::read_dir(dir.path().join(".history"))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(kept, ["b.json"]);
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_kept_keeps_nobody_from_writing() {
+    let (dir, store) = folder();
+    write(dir.path(), ".history", "in the way");
+    for n in 1..=2 {
+        let dtab = Dtab::parse(&format!("/svc=>/{n}")).expect("a dtab");
+        store.put("a", dtab).await.expect("is put");
+    }
+    assert_eq!(shown(&store, "a"), "/svc=>/2");
+    assert_eq!(store.status().value().unkept, 2);
+}
+
+#[tokio::test]
+async fn a_single_file_has_no_history() {
+    let dir = TempDir::new().expect("a directory");
+    let store = FilesStore::new(&FilesStorage::One(dir.path().join("all.dtab")));
+    for n in 1..=2 {
+        let dtab = Dtab::parse(&format!("/svc=>/{n}")).expect("a dtab");
+        store.put("default", dtab).await.expect("is put");
+    }
+    let history = store.history("default").await;
+    assert_eq!(history, Err(StoreError::NoHistory("io.l5d.fs")));
+    assert!(!dir.path().join(".history").exists());
+}

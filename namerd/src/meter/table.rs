@@ -53,6 +53,7 @@ metrics! {
     STORE_CONNECTED Gauge "namerd_store_connected" ["kind"] "Whether the dtab store answers";
     STORE_AGE Gauge "namerd_store_age_seconds" ["kind"] "Time since the dtab store last said what it holds";
     STORE_FAILURES Counter "namerd_store_failures_total" ["kind"] "Failures of the dtab store";
+    STORE_UNKEPT Counter "namerd_store_history_lost_total" ["kind"] "Writes that happened although what they replaced could not be kept for the history";
     STORE_UNREADABLE Gauge "namerd_store_unreadable_namespaces" ["kind"] "Namespaces whose stored dtab cannot be read";
     STORE_WRITES Counter "namerd_store_writes_total" ["operation", "outcome"] "Writes to the dtab store";
     STORE_SECONDS Histogram "namerd_store_write_seconds" ["operation"] "How long writes to the dtab store took";

@@ -3,22 +3,28 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use l5d_naming::Dtab;
 use l5d_tests::client::ApiClient;
 use l5d_tests::consul::RealConsul;
 use l5d_tests::store_suite::{self, Backing, NEWS, Opened, dtab};
 use namerd::app::{NoLevels, Running, run};
 use namerd::config::{Config, Storage};
 use namerd::consul::ConsulStore;
-use namerd::store::NamespaceState;
+use namerd::store::{NamespaceState, StoreError};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::kills::{self, System};
 
 fn open(consul: &RealConsul) -> Result<Opened> {
+    open_as(consul, "")
+}
+
+/// With one more key.
+fn open_as(consul: &RealConsul, more: &str) -> Result<Opened> {
     let addr = consul.addr();
     let text = format!(
-        "storage: {{kind: io.l5d.consul, host: {}, port: {}}}\ninterfaces: [{{kind: io.l5d.mesh}}]",
+        "storage: {{kind: io.l5d.consul, host: {}, port: {}{more}}}\ninterfaces: [{{kind: io.l5d.mesh}}]",
         addr.ip(),
         addr.port(),
     );
@@ -33,7 +39,7 @@ fn open(consul: &RealConsul) -> Result<Opened> {
 
 impl Backing for Place<'_> {
     const SHARED: bool = true;
-    const HISTORY: bool = false;
+    const HISTORY: bool = true;
     const BAD_NAME: Option<&'static str> = Some("a.b");
 
     async fn open(&self) -> Result<Opened> {
@@ -82,6 +88,69 @@ async fn the_store_in_consul_does_what_every_store_must() -> Result<()> {
         consul.put(key, "/svc=>/x").await?;
     }
     store_suite::run(&Place(&consul)).await
+}
+
+/// At most ten versions are in Consul; what others wrote is among them, but not what they replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_in_consul_is_bounded() -> Result<()> {
+    let Some(consul) = RealConsul::start().await? else {
+        return Ok(());
+    };
+    let opened = open(&consul)?;
+    for n in 1..=14 {
+        opened.store.put("a", dtab(n)).await?;
+    }
+    opened.store.put("ab", dtab(1)).await?;
+    consul.put("namerd/dtabs/a", "/by => /hand").await?;
+    opened.store.put("a", dtab(15)).await?;
+    let history = opened.store.history("a").await?;
+    let by_hand = Dtab::parse("/by=>/hand")?;
+    let wanted = (6..=13).rev().map(dtab);
+    let wanted = [dtab(15), by_hand].into_iter().chain(wanted);
+    let found = history.iter().map(|past| past.version.dtab.clone());
+    ensure!(found.eq(wanted), "{history:?}");
+    let known = history.iter().map(|past| past.written.is_some());
+    ensure!(known.eq((0..10).map(|n| n != 1)), "{history:?}");
+    let keys = consul.keys("namerd/dtabs-history/").await?;
+    ensure!(keys.len() == 9, "{keys:?}");
+    opened.store.delete("a").await?;
+    ensure!(consul.keys("namerd/dtabs-history/").await?.is_empty());
+    ensure!(opened.store.status().value().unkept == 0);
+    Ok(())
+}
+
+/// Who may write dtabs only goes on writing them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_past_that_is_forbidden_keeps_nobody_from_writing() -> Result<()> {
+    const MASTER: &str = "7d2a1c6e-0000-4000-8000-000000000001";
+    const TOKEN: &str = "7d2a1c6e-0000-4000-8000-000000000002";
+    let Some(consul) = RealConsul::start_guarded(MASTER).await? else {
+        return Ok(());
+    };
+    let rules = "key_prefix \"namerd/dtabs/\" { policy = \"write\" }";
+    consul.allow(TOKEN, rules).await?;
+    let opened = open_as(&consul, &format!(", token: {TOKEN}"))?;
+    let first = opened.store.create("a", dtab(1)).await?;
+    let second = opened.store.update("a", dtab(2), &first).await?;
+    let stale = opened.store.update("a", dtab(3), &first).await;
+    let mismatch = Err(StoreError::VersionMismatch("a".to_owned()));
+    ensure!(stale == mismatch, "{stale:?}");
+    opened.store.put("a", dtab(3)).await?;
+    let history = opened.store.history("a").await?;
+    ensure!(
+        history.len() == 1 && history[0].version.dtab == dtab(3),
+        "{history:?}"
+    );
+    ensure!(history[0].version.token != second);
+    let unkept = opened.store.status().value().unkept;
+    ensure!(unkept == 2, "{unkept} are told");
+    opened.store.delete("a").await?;
+    let refused = open_as(&consul, "")?.store.create("a", dtab(1)).await;
+    ensure!(
+        matches!(refused, Err(StoreError::Forbidden(_))),
+        "{refused:?}"
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

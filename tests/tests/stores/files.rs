@@ -12,7 +12,7 @@ struct Folder(TempDir);
 
 impl Backing for Folder {
     const SHARED: bool = true;
-    const HISTORY: bool = false;
+    const HISTORY: bool = true;
     const BAD_NAME: Option<&'static str> = Some("a/b");
 
     async fn open(&self) -> Result<Opened> {

@@ -69,6 +69,8 @@ pub struct StoreStatus {
     pub failure: Option<Arc<str>>,
     /// Failures so far.
     pub failures: u64,
+    /// Writes that happened although what they replaced could not be kept for the history.
+    pub unkept: u64,
     /// Namespaces whose stored dtab cannot be read, with the reason, sorted; the last good one serves, if there is one.
     pub unreadable: Vec<(String, Arc<str>)>,
     /// The store's version of what is served, if its versions can be compared as numbers.

@@ -134,6 +134,16 @@ impl DtabTable {
         });
     }
 
+    /// A write has happened, but what it replaced could not be kept for the history.
+    pub fn lose_past(&self) {
+        let _one_writer = self.inner.lock();
+        let old = self.status.get();
+        self.status.set(StoreStatus {
+            unkept: old.1.unkept + 1,
+            ..old.1.clone()
+        });
+    }
+
     /// The store does not answer. All that is known goes on being served.
     pub fn fail(&self, reason: impl Into<Arc<str>>) {
         let _one_writer = self.inner.lock();
