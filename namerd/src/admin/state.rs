@@ -271,6 +271,7 @@ pub(super) fn session(session: &SessionInfo) -> Value {
         "interests": session.interests,
         "clusters": session.clusters,
         "lag": seconds(session.lag),
+        "stale": seconds(session.stale),
         "bytes": session.bytes,
         "writes": session.writes,
         "resumed": session.resumed,

@@ -114,6 +114,7 @@ impl Tools {
                 bytes: s.bytes,
                 writes: s.writes,
                 resumed: s.resumed,
+                stale_ms: Some(s.stale.as_millis() as u64),
             })
         }))
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
+use super::lag::Lag;
+
 /// The sessions of this replica.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -35,6 +37,8 @@ pub struct SessionInfo {
     pub clusters: u64,
     /// How far the node is behind what was handed over, by its acknowledgements.
     pub lag: Duration,
+    /// Since the oldest message was handed over that the node has not acknowledged; nothing: it has acknowledged all.
+    pub stale: Duration,
     /// Bytes handed over.
     pub bytes: u64,
     /// Writes.
@@ -58,16 +62,6 @@ pub(super) struct Entry {
     pub(super) lag: Lag,
     /// The bindings that answer its interests, in the order of their ids, which grow.
     follows: parking_lot::Mutex<Vec<(u32, u32)>>,
-}
-
-/// One mark in the stream at a time: when was the message with this count handed over, and has it been acknowledged?
-#[derive(Debug, Default)]
-pub(super) struct Lag(parking_lot::Mutex<LagState>);
-
-#[derive(Debug, Default)]
-struct LagState {
-    mark: Option<(u64, Instant)>,
-    last: Duration,
 }
 
 /// Takes the session out of the registry when dropped.
@@ -153,6 +147,7 @@ impl Entry {
     }
 
     fn show(&self) -> SessionInfo {
+        let (lag, stale) = self.lag.now();
         SessionInfo {
             id: self.id,
             node: self.node.clone(),
@@ -161,35 +156,12 @@ impl Entry {
             connected: self.connected.elapsed(),
             interests: self.interests.load(Ordering::Relaxed),
             clusters: self.clusters.load(Ordering::Relaxed),
-            lag: self.lag.now(),
+            lag,
+            stale,
             bytes: self.bytes.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
             resumed: self.resumed,
         }
-    }
-}
-
-impl Lag {
-    /// `messages` have been handed over in all.
-    pub(super) fn sent(&self, messages: u64, now: Instant) {
-        self.0.lock().mark.get_or_insert((messages, now));
-    }
-
-    /// The node has applied this many; more may be under way.
-    pub(super) fn acked(&self, messages: u64, now: Instant) {
-        let mut state = self.0.lock();
-        if let Some((mark, at)) = state.mark
-            && messages >= mark
-        {
-            state.last = now - at;
-            state.mark = None;
-        }
-    }
-
-    fn now(&self) -> Duration {
-        let state = self.0.lock();
-        let open = state.mark.map_or(Duration::ZERO, |(_, at)| at.elapsed());
-        state.last.max(open)
     }
 }
 

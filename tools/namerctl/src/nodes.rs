@@ -31,7 +31,9 @@ struct Session {
     version: String,
     interests: u32,
     clusters: u32,
-    /// Since the oldest message that the node has not applied; 0: it has applied all.
+    /// Since the oldest message that the node has not acknowledged; 0: it has all. An older namerd does not say.
+    stale_ms: Option<u64>,
+    /// How long the last acknowledgement took, or how long the next one is taking.
     lag_ms: u64,
     connected_ms: u64,
     bytes: u64,
@@ -83,6 +85,7 @@ async fn ask(settings: &Settings, replica: &str, node: &str) -> anyhow::Result<V
             version: s.version,
             interests: s.interests,
             clusters: s.clusters,
+            stale_ms: s.stale_ms,
             lag_ms: s.lag_ms,
             connected_ms: s.connected_ms,
             bytes: s.bytes,
@@ -102,6 +105,7 @@ fn text(output: Output, format: Format, sessions: &[Session]) -> String {
     let mut titles = vec![
         "NODE",
         "STATE",
+        "STALE",
         "LAG",
         "INTERESTS",
         "CLUSTERS",
@@ -116,6 +120,7 @@ fn text(output: Output, format: Format, sessions: &[Session]) -> String {
         let mut row = vec![
             s.node.clone(),
             s.state().to_owned(),
+            s.stale_ms.map(lasting).unwrap_or_default(),
             lasting(s.lag_ms),
             s.interests.to_string(),
             s.clusters.to_string(),
@@ -136,7 +141,7 @@ fn text(output: Output, format: Format, sessions: &[Session]) -> String {
 
 impl Session {
     fn state(&self) -> &'static str {
-        if self.lag_ms > BEHIND_MS {
+        if self.stale_ms.unwrap_or(self.lag_ms) > BEHIND_MS {
             "behind"
         } else {
             "current"
@@ -162,20 +167,27 @@ mod tests {
 
     #[test]
     fn the_table_says_who_is_behind() {
-        let session = |node: &str, lag_ms| Session {
+        let session = |node: &str, stale_ms, lag_ms| Session {
             node: node.to_owned(),
             replica: "a:4321".to_owned(),
             peer: "10.0.0.1:5000".to_owned(),
             version: "0.1.0".to_owned(),
             interests: 3,
             clusters: 2,
+            stale_ms,
             lag_ms,
             connected_ms: 7_300_000,
             bytes: 1000,
             writes: 7,
             resumed: true,
         };
-        let sessions = [session("node-1", 12), session("node-2", 60_500)];
+        let sessions = [
+            // Slow once, current since.
+            session("node-1", Some(0), 5_000),
+            session("node-2", Some(60_500), 60_500),
+            // Of an older namerd.
+            session("node-3", None, 60_500),
+        ];
         let output = Output {
             format: None,
             headers: true,
@@ -184,11 +196,12 @@ mod tests {
             |format| anstream::adapter::strip_str(&text(output, format, &sessions)).to_string();
         assert_eq!(
             plain(Format::Table),
-            "NODE     STATE     LAG    INTERESTS   CLUSTERS   VERSION   AGE   REPLICA\n\
-             node-1   current   12ms   3           2          0.1.0     2h    a:4321\n\
-             node-2   behind    60s    3           2          0.1.0     2h    a:4321\n"
+            "NODE     STATE     STALE   LAG   INTERESTS   CLUSTERS   VERSION   AGE   REPLICA\n\
+             node-1   current   0ms     5s    3           2          0.1.0     2h    a:4321\n\
+             node-2   behind    60s     60s   3           2          0.1.0     2h    a:4321\n\
+             node-3   behind            60s   3           2          0.1.0     2h    a:4321\n"
         );
-        assert_eq!(plain(Format::Name), "node-1\nnode-2\n");
+        assert_eq!(plain(Format::Name), "node-1\nnode-2\nnode-3\n");
         let wide = plain(Format::Wide);
         assert!(
             wide.lines()

@@ -387,6 +387,7 @@ fn acknowledgements_tell_the_lag() {
     let shown = world.hub.registry().list(Some("a"));
     assert_eq!(shown.len(), 1);
     assert!(shown[0].lag >= Duration::from_secs(3));
+    assert_eq!(shown[0].stale, Duration::ZERO, "it has everything");
 }
 
 #[test]

@@ -157,7 +157,7 @@ async fn the_nodes_of_all_replicas_are_shown() -> Result<()> {
         Namerd::start(DTAB, "").await?,
     );
     let ctl = Ctl::ours()?;
-    let titles = "NODE   STATE   LAG   INTERESTS   CLUSTERS   VERSION   AGE   REPLICA\n";
+    let titles = "NODE   STATE   STALE   LAG   INTERESTS   CLUSTERS   VERSION   AGE   REPLICA\n";
     let both = format!("nodes --resolver {},{}", one.resolver, two.resolver);
     assert_eq!(ctl.run(&both).await?.ok(), titles);
     let both = format!(
