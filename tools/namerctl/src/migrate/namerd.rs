@@ -8,6 +8,10 @@ use super::routers::{drop_key, transformers};
 use super::settle::{Answer, Settling, is_unknown, settle, subject};
 use super::tree::{Node, Place, Slot};
 
+/// How dtabs get from one namerd to another.
+const MOVE_DTABS: &str = "for each namespace of the old namerd: namerctl --base-url OLD dtab get NS > NS.dtab, \
+                          namerctl --base-url NEW dtab create NS NS.dtab";
+
 /// A namer that a Linkerd configuration had.
 #[derive(Clone, Debug)]
 pub(crate) struct Moved {
@@ -68,6 +72,7 @@ pub(crate) fn convert(
     if let Some(storage) = root.get_mut("storage") {
         own_access(storage, "storage", setting, noter);
     }
+    other_etcd(root, noter);
     if let Some(namers) = root.get_mut("namers").and_then(Node::items_mut) {
         for (i, namer) in namers.iter_mut().enumerate() {
             let key = format!("namers[{i}]");
@@ -93,6 +98,24 @@ fn own_access(node: &mut Node, key: &str, setting: &Setting, noter: &mut Noter<'
     for name in ["host", "port"] {
         let why = "namerd speaks to the API server itself, as the pod's service account; no kubectl proxy is needed";
         drop_key(node, key, name, why, noter);
+    }
+}
+
+/// etcd's two APIs do not see each other's keys.
+fn other_etcd(root: &Node, noter: &mut Noter<'_>) {
+    let Some(slot) = root.slot("storage") else {
+        return;
+    };
+    if slot.node.word("kind") == Some("io.l5d.etcd") {
+        let message =
+            "namerd keeps dtabs by etcd's API v3, which does not see those that 1.x kept by API v2";
+        noter.note(
+            Fate::Decide,
+            slot.line,
+            "storage",
+            message,
+            Some(MOVE_DTABS),
+        );
     }
 }
 
@@ -218,11 +241,10 @@ fn answer(
             if super::settle::fate(mistake) == Fate::Dropped {
                 let line = settling.root.slot_at(&subject).map_or(0, |s| s.line);
                 let message = "the dtabs in this store are not moved; the result begins with those of the files only";
-                let help = "choose a store, then for each namespace of the old namerd: namerctl --base-url OLD dtab get NS > NS.dtab, \
-                            namerctl --base-url NEW dtab create NS NS.dtab";
+                let help = format!("choose a store, then {MOVE_DTABS}");
                 settling
                     .noter
-                    .note(Fate::Decide, line, "storage", message, Some(help));
+                    .note(Fate::Decide, line, "storage", message, Some(&help));
             }
             let mut memory = Node::map().with("kind", Node::text("io.l5d.inMemory"));
             if !dtabs.is_empty() {

@@ -230,7 +230,15 @@ fn outside(
     };
     let source = ["dtabFile", "name", "filename"];
     let named: Vec<&str> = source.iter().filter_map(|k| interpreter.word(k)).collect();
-    let help = format!("put that dtab into namerd's store: namerctl dtab create {label} FILE");
+    let keys = source.iter().filter(|k| interpreter.word(k).is_some());
+    let keys: Vec<String> = keys
+        .map(|k| format!("{k}: {}", interpreter.word(k).unwrap_or_default()))
+        .collect();
+    let help = format!(
+        "put that dtab into namerd's store: namerctl dtab create {label} FILE. Or let namerd read it, as its only store, \
+         which is the namespace `default`: storage: {{kind: {kind}, {}}}, and `root: /default` here",
+        keys.join(", ")
+    );
     let message = format!(
         "`{kind}` read the dtab of {} itself; it belongs to namerd, as the namespace `{label}`",
         named.join(" ")

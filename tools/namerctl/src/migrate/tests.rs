@@ -3,6 +3,7 @@
 
 mod applied;
 mod examples;
+mod kept;
 mod laws;
 mod lost;
 mod parts;
