@@ -4,6 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use l5d_mesh::v1 as mesh;
+use l5d_mesh::v1::bound_delegate_tree::Node;
+use l5d_mesh::v1::delegator_client::DelegatorClient;
+use l5d_naming::{NameTree, Path};
 use l5d_tests::client::ApiClient;
 use l5d_tests::cluster::{Backing, Cluster, Workload};
 use l5d_tests::double::{Double, Kind};
@@ -155,6 +159,43 @@ interfaces:
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(double(&cluster).traffic().all_open_watches(), 4);
+    namerd.shutdown();
+    namerd.wait().await?;
+    Ok(())
+}
+
+/// Control plane 4.5, naming 6.5: transformers of a namer leave no node; the leaf that a client of 1.x is shown has the new id.
+#[tokio::test]
+async fn delegations_of_1_x_show_ids_that_a_namer_transformed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("web"), "10.0.0.1 80\n")?;
+    let text = format!(
+        "admin: {{port: 0}}\nstorage: {{kind: io.l5d.inMemory, namespaces: {{default: /svc => /#/io.l5d.fs}}}}\n\
+         namers: [{{kind: io.l5d.fs, rootDir: {}, transformers: [{{kind: io.l5d.port, port: 4141}}]}}]\n\
+         interfaces: [{{kind: io.l5d.mesh, port: 0}}]\n",
+        folder.path().display()
+    );
+    let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
+    let namerd = run(config, Vec::new(), Arc::new(NoLevels)).await?;
+    let mesh = namerd.addresses.interfaces[0].1;
+    let channel = tonic::transport::Endpoint::try_from(format!("http://{mesh}"))?;
+    let mut client = DelegatorClient::new(channel.connect().await?);
+    let request = mesh::DelegateTreeReq {
+        root: Some((&Path::parse("/default")?).into()),
+        tree: Some((&NameTree::parse("/svc/web")?).into()),
+        dtab: None,
+    };
+    let answer = client.get_delegate_tree(request).await?.into_inner();
+    let mut next = answer.tree.context("a tree")?;
+    while let Some(Node::Delegate(below)) = next.node {
+        next = *below;
+    }
+    let shown = |path: Option<&mesh::Path>| anyhow::Ok(Path::try_from(path.context("a path")?)?);
+    let Some(Node::Leaf(leaf)) = next.node else {
+        panic!("a leaf: {:?}", next.node);
+    };
+    let id = shown(leaf.id.as_ref())?;
+    assert_eq!(id.to_string(), "/%/io.l5d.port/4141/#/io.l5d.fs/web");
     namerd.shutdown();
     namerd.wait().await?;
     Ok(())
