@@ -261,6 +261,9 @@ async fn every_view_shows_what_there_is() -> Result<()> {
     reader.is_clean(&[])
 }
 
+/// The page has said that a save is done. ("not saved" stands on it before.)
+const SAVED: &str = "document.getElementById('say').textContent === 'saved'";
+
 /// Mistakes are marked where they are, a save shows the difference first, and of two writers the second learns it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dtab_is_edited_saved_and_restored() -> Result<()> {
@@ -307,7 +310,7 @@ async fn a_dtab_is_edited_saved_and_restored() -> Result<()> {
     reader
         .browser
         .eval("document.querySelector('dialog button.main').click(), true")?;
-    reader.browser.until_text("saved")?;
+    reader.browser.until(SAVED)?;
     reader.browser.until_text("what has changed since")?;
 
     // Somebody else writes while this text is being edited.
@@ -392,7 +395,7 @@ async fn a_keyboard_is_enough() -> Result<()> {
     browser.until("document.querySelector('dialog[open] .diff .new') !== null")?;
     ensure!(browser.eval("document.activeElement.textContent")? == "Save");
     browser.key("Enter", 0)?;
-    browser.until_text("saved")?;
+    browser.until(SAVED)?;
     let controller = ApiClient::plain(world.namerd.addresses.interfaces[0].1);
     let stored = controller.get("/api/1/dtabs/out").await?.ok()?;
     ensure!(stored[1]["prefix"] == "/more", "{stored}");
