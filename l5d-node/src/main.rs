@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use l5d_node::app::{self, Options};
-use l5d_node::config::{self, Config, Identity};
+use l5d_node::config::{self, ClientAuth, ClientTls, Config, Identity};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,9 +23,49 @@ struct Arguments {
     /// The namerd for routers that name none (interpreter `default`): HOST:PORT[,HOST:PORT...].
     #[arg(long, value_name = "HOST:PORT")]
     namerd: Option<String>,
+    #[command(flatten)]
+    proof: Proof,
     /// Where to keep what namerd said last, so that a restart serves at once.
     #[arg(long, value_name = "PATH")]
     warm_file: Option<PathBuf>,
+}
+
+/// How the namerd of --namerd is checked, and what it is shown; the same as `tls` and `tokenFile` of an interpreter.
+#[derive(Debug, clap::Args)]
+struct Proof {
+    /// Speak TLS to the namerd of --namerd; its certificate must have this name.
+    #[arg(long, value_name = "NAME")]
+    namerd_name: Option<String>,
+    /// Trust this authority (PEM), not those of the system.
+    #[arg(long, value_name = "PATH", requires = "namerd_name")]
+    namerd_ca: Option<PathBuf>,
+    /// Show this certificate (PEM) to namerd.
+    #[arg(long, value_name = "PATH", requires_all = ["namerd_name", "namerd_key"])]
+    namerd_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    #[arg(long, value_name = "PATH", requires = "namerd_cert")]
+    namerd_key: Option<PathBuf>,
+    /// Show namerd the token in this file, such as that of a projected service account; read for each connection.
+    #[arg(long, value_name = "PATH")]
+    namerd_token_file: Option<PathBuf>,
+}
+
+impl Proof {
+    fn tls(&self) -> Option<ClientTls> {
+        let auth = self.namerd_cert.clone().zip(self.namerd_key.clone());
+        Some(ClientTls {
+            common_name: Some(self.namerd_name.clone()?),
+            is_unchecked: false,
+            trust: self.namerd_ca.iter().cloned().collect(),
+            client_auth: auth.map(|(certificate, key)| ClientAuth {
+                certificate,
+                key,
+                intermediates: None,
+            }),
+            only_1_3: false,
+            only_1_2: false,
+        })
+    }
 }
 
 const HELP: &str = "\
@@ -68,7 +108,11 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = read(&arguments.config)?;
     let var = |name: &str| std::env::var(name).ok();
-    let identity = Identity::read(var, arguments.namerd.clone(), arguments.warm_file.clone())?;
+    let identity = Identity {
+        namerd_tls: arguments.proof.tls(),
+        namerd_token_file: arguments.proof.namerd_token_file.clone(),
+        ..Identity::read(var, arguments.namerd.clone(), arguments.warm_file.clone())?
+    };
     if arguments.check {
         let warnings = config
             .check_identity(&identity)
@@ -133,4 +177,40 @@ async fn run(config: Config, identity: Identity) -> anyhow::Result<()> {
 async fn any(signals: &mut [Signal]) {
     let each = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures_util::future::select_all(each).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Arguments, String> {
+        let words = ["l5d-node", "l5d.yml"].iter().chain(flags);
+        Arguments::try_parse_from(words).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_shown_to_namerd_stands_in_flags() {
+        let arguments = parse(&["--namerd", "n:1"]).expect("good");
+        assert_eq!(arguments.proof.tls(), None);
+        let flags = "--namerd n:1 --namerd-name namerd --namerd-ca ca.pem --namerd-cert c.pem --namerd-key k.pem \
+             --namerd-token-file token";
+        let arguments = parse(&flags.split_whitespace().collect::<Vec<_>>()).expect("good");
+        assert_eq!(arguments.proof.namerd_token_file, Some("token".into()));
+        let tls = arguments.proof.tls().expect("TLS");
+        assert_eq!(tls.common_name.as_deref(), Some("namerd"));
+        assert_eq!(tls.trust, [PathBuf::from("ca.pem")]);
+        let auth = tls.client_auth.expect("a certificate");
+        assert_eq!(
+            (auth.certificate, auth.key),
+            ("c.pem".into(), "k.pem".into())
+        );
+        for flags in [
+            ["--namerd-ca", "ca.pem"].as_slice(),
+            &["--namerd-cert", "c.pem", "--namerd-name", "n"],
+            &["--namerd-key", "k.pem", "--namerd-name", "n"],
+        ] {
+            let error = parse(flags).expect_err("a half");
+            assert!(error.contains("required"), "{error}");
+        }
+    }
 }

@@ -76,6 +76,7 @@ impl Identity {
                 None => Vec::new(),
             },
             warm_file,
+            ..Self::default()
         })
     }
 }
@@ -88,6 +89,13 @@ impl Config {
     pub fn check_identity(&self, identity: &Identity) -> Result<Vec<String>, Vec<IdentityError>> {
         let mut missing = Vec::new();
         let mut warnings = Vec::new();
+        let has_proof = identity.namerd_tls.is_some() || identity.namerd_token_file.is_some();
+        if has_proof && self.routers.iter().all(|r| !r.interpreter.dst.is_empty()) {
+            warnings.push(
+                "--namerd-name, --namerd-token-file and the like have no effect: every router's interpreter names its namerd"
+                    .to_owned(),
+            );
+        }
         for router in &self.routers {
             let label = &router.label;
             if router.interpreter.dst.is_empty() && identity.namerd.is_empty() {

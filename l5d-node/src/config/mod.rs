@@ -147,6 +147,10 @@ pub struct Identity {
     pub pod_ip: Option<std::net::IpAddr>,
     /// `--namerd` or `L5D_NAMERD`.
     pub namerd: Vec<(String, u16)>,
+    /// `--namerd-name` and its companions: how those are checked, and as whom this node appears to them.
+    pub namerd_tls: Option<ClientTls>,
+    /// `--namerd-token-file`: a file with the token that is shown to them.
+    pub namerd_token_file: Option<PathBuf>,
     /// `--warm-file` or `L5D_WARM_FILE`, or the default folder if it can be written.
     pub warm_file: Option<PathBuf>,
 }

@@ -252,6 +252,21 @@ fn the_default_interpreter_needs_to_know_its_namerd() {
 }
 
 #[test]
+fn proofs_for_a_namerd_that_nobody_follows_are_warned_of() {
+    let known = Identity {
+        namerd: vec![("a".to_owned(), 1)],
+        namerd_token_file: Some("token".into()),
+        ..Identity::default()
+    };
+    let config = read("l5d.yml", MINIMAL).expect("it is right");
+    assert_eq!(config.check_identity(&known), Ok(vec![]));
+    let text = "routers: [{protocol: http, servers: [{port: 0}], interpreter: {kind: io.l5d.mesh, dst: /$/inet/h/1}}]";
+    let config = read("l5d.yml", text).expect("it is right");
+    let warnings = config.check_identity(&known).expect("enough");
+    assert!(warnings[0].contains("--namerd-token-file"), "{warnings:?}");
+}
+
+#[test]
 fn k8s_60_localnode_needs_to_know_its_node() {
     let with = |host_network: bool| {
         let text = format!(

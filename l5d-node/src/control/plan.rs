@@ -36,12 +36,13 @@ impl Plan {
     pub fn all(config: &Config, identity: &Identity) -> Vec<Plan> {
         let mut plans: Vec<Plan> = Vec::new();
         for (index, router) in config.routers.iter().enumerate() {
-            let dst = if router.interpreter.dst.is_empty() {
-                &identity.namerd
+            let given = &router.interpreter;
+            let (dst, tls, token_file) = if given.dst.is_empty() {
+                let proof = (&identity.namerd_tls, &identity.namerd_token_file);
+                (&identity.namerd, proof.0, proof.1)
             } else {
-                &router.interpreter.dst
+                (&given.dst, &given.tls, &given.token_file)
             };
-            let (tls, token_file) = (&router.interpreter.tls, &router.interpreter.token_file);
             let is_same = |plan: &Plan| {
                 plan.dst == *dst && plan.tls == *tls && plan.token_file == *token_file
             };

@@ -25,7 +25,7 @@ use super::follower::Follower;
 use super::plan::Plan;
 use super::session::tests::replica::{Replica, bound, down, id, path, tree};
 use crate::cache::{Contact, FollowSet, Name, StreamState};
-use crate::config::{Identity, read};
+use crate::config::{ClientTls, Identity, read};
 
 /// The network as a test sees it.
 struct Script {
@@ -428,4 +428,33 @@ async fn routers_with_the_same_namerd_share_one_stream() {
     let routers = |plan: &Plan| (0..3).filter(|i| plan.has_router(*i)).collect::<Vec<_>>();
     assert_eq!(routers(&plans[0]), [0, 2]);
     assert_eq!(routers(&plans[1]), [1]);
+}
+
+#[tokio::test]
+async fn the_default_interpreter_shows_what_the_command_line_says() {
+    let text = "routers:\n\
+        - {protocol: http, label: a, servers: [{port: 0}]}\n\
+        - {protocol: http, label: b, servers: [{port: 0}], interpreter: {kind: io.l5d.mesh, dst: /$/inet/h/1}}\n";
+    let config = read("l5d.yml", text).expect("it is right");
+    let tls = ClientTls {
+        common_name: Some("namerd".to_owned()),
+        is_unchecked: false,
+        trust: vec!["ca.pem".into()],
+        client_auth: None,
+        only_1_3: false,
+        only_1_2: false,
+    };
+    let identity = Identity {
+        namerd: vec![("h".to_owned(), 1)],
+        namerd_tls: Some(tls.clone()),
+        namerd_token_file: Some("token".into()),
+        ..Identity::default()
+    };
+    let plans = Plan::all(&config, &identity);
+    let shown = |plan: &Plan| (plan.tls.clone(), plan.token_file.clone());
+    let [first, second] = &plans[..] else {
+        panic!("two: the same namerd, and different proofs");
+    };
+    assert_eq!(shown(first), (Some(tls), Some("token".into())));
+    assert_eq!(shown(second), (None, None));
 }
