@@ -103,7 +103,7 @@ impl ControlPlane {
         let namer = K8sNamer::new(&prefix, None, services.clone(), engine.clone());
         let transforms = Transforms::new(engine.clone(), Some(Arc::new(services.clone())));
         let binder = Binder::new(engine, store, vec![Arc::new(namer)], transforms);
-        let hub = Hub::new(binder.clone(), Arc::new(NoSources), limits);
+        let hub = Hub::new(binder.clone(), Arc::new(NoSources), limits, Arc::default());
         Ok(Self {
             services,
             binder,
@@ -136,6 +136,7 @@ impl ControlPlane {
         let port = HeldPort::take([127, 0, 0, 1].into())?;
         let api = Api {
             hub: Arc::clone(&self.hub),
+            limits: Arc::clone(self.hub.limits()),
             ready: self.services.ready(),
             grace: Duration::ZERO,
             connections: 1000,

@@ -44,7 +44,12 @@ fn admin() -> Admin {
         influxdb: true,
         engine,
         store,
-        hub: Hub::new(binder.clone(), Arc::new(NoSources), Limits::default()),
+        hub: Hub::new(
+            binder.clone(),
+            Arc::new(NoSources),
+            Limits::default(),
+            Arc::default(),
+        ),
         binder,
         clusters: vec![ClusterState {
             api: "http://api".to_owned(),

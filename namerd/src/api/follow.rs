@@ -42,7 +42,7 @@ pub(super) fn respond(
     }
     let peer = request.extensions().get::<Peer>().cloned();
     let authorization = request.headers().get(http::header::AUTHORIZATION).cloned();
-    let limits = api.hub.limits();
+    let limits = &api.limits;
     let decoder = UpDecoder {
         limit: limits.hello_bytes,
         next_limit: limits.message_bytes,

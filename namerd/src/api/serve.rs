@@ -22,7 +22,7 @@ use crate::auth::NodeGuard;
 use crate::config::{DestinationOptions, MeshOptions};
 use crate::meter::Meter;
 use crate::store::Cell;
-use crate::stream::{Doors, Hub, adapt};
+use crate::stream::{Doors, Hub, Limits, adapt};
 use crate::tls::{Gate, Socket};
 
 /// What the gRPC port needs. Cheap to clone; several ports may share one hub.
@@ -36,6 +36,8 @@ pub struct Api {
     pub grace: Duration,
     /// Most connections of this port.
     pub connections: usize,
+    /// The bounds of sessions and texts.
+    pub limits: Arc<Limits>,
     /// What connections go through first.
     pub gate: Arc<Gate>,
     /// What nodes must show, and others who ask.
@@ -74,6 +76,7 @@ pub async fn serve_as(
 ) -> io::Result<()> {
     let half = api.grace / 2;
     let doors = Doors {
+        limits: Arc::clone(&api.limits),
         ready: Arc::clone(&api.ready),
         leaving: stop.clone(),
         closed: CancellationToken::new(),
@@ -162,7 +165,11 @@ async fn enter(
     }
 }
 
-fn routes(api: &Api, doors: &Doors, offer: &Offer) -> io::Result<(HealthReporter, Answers)> {
+pub(super) fn routes(
+    api: &Api,
+    doors: &Doors,
+    offer: &Offer,
+) -> io::Result<(HealthReporter, Answers)> {
     let reflection = || match offer {
         Offer::Mesh(_) => tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(l5d_resolver::DESCRIPTORS)

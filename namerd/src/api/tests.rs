@@ -1,5 +1,6 @@
 //! The gRPC port over real sockets, with the generated client, as any tool would use it.
 
+mod silence;
 mod web;
 
 use std::net::SocketAddr;
@@ -55,16 +56,7 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let ready = Cell::new(true);
-        let api = Api {
-            hub: Arc::clone(&world.hub),
-            ready: Arc::clone(&ready),
-            grace,
-            connections: 8,
-            gate: Gate::plain(SocketOptions::default()),
-            nodes: NodeGuard::open(),
-            connection_age: None,
-            meter: Arc::default(),
-        };
+        let api = Self::api(&world, &ready, grace);
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve_as(listener, api, offer, stop.clone()));
         Self {
@@ -73,6 +65,20 @@ impl Port {
             ready,
             stop,
             server,
+        }
+    }
+
+    fn api(world: &World, ready: &Arc<Cell<bool>>, grace: Duration) -> Api {
+        Api {
+            hub: Arc::clone(&world.hub),
+            limits: Arc::clone(world.hub.limits()),
+            ready: Arc::clone(ready),
+            grace,
+            connections: 8,
+            gate: Gate::plain(SocketOptions::default()),
+            nodes: NodeGuard::open(),
+            connection_age: None,
+            meter: Arc::default(),
         }
     }
 
@@ -99,9 +105,13 @@ struct Follower {
 
 impl Follower {
     async fn new(port: &Port) -> Self {
+        Self::over(port.channel().await).await
+    }
+
+    async fn over(channel: Channel) -> Self {
         let (ups, out) = mpsc::channel(16);
         let stream = ReceiverStream::new(out);
-        let downs = port.client().await.follow(stream).await.unwrap();
+        let downs = ResolverClient::new(channel).follow(stream).await.unwrap();
         let downs = downs.into_inner();
         Self { ups, downs }
     }

@@ -125,7 +125,7 @@ impl Tools {
                 "namerd is not ready: a source has not answered yet",
             ));
         }
-        let limits = self.hub.limits();
+        let limits = &self.doors.limits;
         let short = |field: &str, text: &str, max: usize| match text.len() <= max {
             true => Ok(()),
             false => Err(status::bad_field(

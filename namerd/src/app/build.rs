@@ -176,6 +176,7 @@ impl Core {
             binder.clone(),
             Arc::new(Clusters::new(models, &*store, ingresses.clone())),
             Limits::default(),
+            Arc::clone(&meter),
             ingresses,
         );
         let core = Self {

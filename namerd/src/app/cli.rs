@@ -75,6 +75,7 @@ Keeping people out, each on an interface (tls and limits on admin too):
   auth:   {nodes: certificate, trustDomain: cluster.local}   # io.l5d.mesh; or nodes: serviceAccount
   auth:   {writes: token}                                    # io.l5d.httpController; or certificate
   limits: {connections: 10000, connectionsPerClient: 5000, requestsPerSecond: 1000}
+  limits: {sessions: 10000, interestsPerSession: 10000}      # io.l5d.mesh; /config.json has all
 
 Without auth nobody has to prove anything, which is warned about on addresses
 that others can reach; `auth: none` says that it is meant so.

@@ -17,10 +17,32 @@ use crate::api::http::{Controller, Waits};
 use crate::api::thrift::Thrift;
 use crate::api::{self, Api, Offer};
 use crate::config::{Config, Interface, InterfaceKind, Security, Server};
+use crate::stream::Limits;
 use crate::web::{ListenError, listen, serve};
 
 /// Connections of one gRPC port: 5,000 nodes, each with one, and tools.
 const CONNECTIONS: usize = 10_000;
+
+/// What nodes may ask for at an interface.
+fn limits(kind: &InterfaceKind, core: &Core) -> Arc<Limits> {
+    let InterfaceKind::Mesh(mesh) = kind else {
+        return Arc::clone(core.hub.limits());
+    };
+    let given = &mesh.limits;
+    Arc::new(Limits {
+        sessions: given.sessions as usize,
+        interests: given.interests,
+        overrides: given.overrides,
+        want_burst: given.new_interest_burst,
+        wants_per_second: given.new_interests_per_second,
+        path_bytes: given.path_bytes as usize,
+        override_bytes: given.override_bytes as usize,
+        router_bytes: given.router_dtab_bytes as usize,
+        hello_bytes: given.hello_bytes as usize,
+        message_bytes: given.message_bytes as usize,
+        ..Limits::clone(core.hub.limits())
+    })
+}
 
 /// The interfaces, while they serve.
 pub(super) struct Interfaces {
@@ -48,6 +70,7 @@ impl Interfaces {
             let gate = Arc::clone(&core.gates.interfaces[i]);
             let api = Api {
                 hub: Arc::clone(&core.hub),
+                limits: limits(&interface.kind, core),
                 ready: Arc::clone(&core.ready),
                 grace,
                 connections: CONNECTIONS,
@@ -68,7 +91,7 @@ impl Interfaces {
                 InterfaceKind::Thrift(options) => {
                     let thrift = Thrift {
                         binder: core.binder.clone(),
-                        path_bytes: core.hub.limits().path_bytes,
+                        path_bytes: api.limits.path_bytes,
                         options: *options,
                         gate,
                         meter: Arc::clone(&core.meter),

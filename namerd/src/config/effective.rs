@@ -29,6 +29,9 @@ pub(super) fn config(config: &Config) -> Value {
                 InterfaceKind::Mesh(mesh) => {
                     let age = interface.connection_age.unwrap_or_default().as_secs();
                     map.insert("maxConnectionAgeSecs".to_owned(), age.into());
+                    if let Some(limits) = map.get_mut("limits").and_then(Value::as_object_mut) {
+                        limits.extend(mesh.limits.show());
+                    }
                     if !mesh.grpc_web_origins.is_empty() {
                         map.insert("grpcWebOrigins".to_owned(), json!(mesh.grpc_web_origins));
                     }

@@ -7,7 +7,7 @@ use l5d_naming::Path;
 
 use super::check::Claim;
 use super::servers::server;
-use super::{CallerAuth, Env, Interface, NodeAuth, auth};
+use super::{CallerAuth, Env, Interface, NodeAuth, SessionLimits, auth};
 
 const INTERFACES: Kinds = Kinds {
     what: "interface",
@@ -42,6 +42,8 @@ pub struct MeshOptions {
     /// `grpcWebOrigins`: origins, such as `https://tools.example.org`, whose pages may call this interface by grpc-web; `*`
     /// stands for all. None by default: pages of other origins are kept out by the browser.
     pub grpc_web_origins: Vec<String>,
+    /// `limits`: what nodes may ask for.
+    pub limits: SessionLimits,
 }
 
 /// Keys of `io.l5d.destination`.
@@ -90,14 +92,17 @@ pub(super) fn interfaces(top: &Section<'_>, env: Env<'_>) -> (Vec<Interface>, Ve
 }
 
 fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim)> {
-    let (kind, port) = match section.kind(&INTERFACES)? {
-        "io.l5d.mesh" => (InterfaceKind::Mesh(mesh(&section)), 4321),
+    let kind = section.kind(&INTERFACES)?;
+    let limits = section.key("limits").section();
+    let limits = limits.as_ref();
+    let (kind, port) = match kind {
+        "io.l5d.mesh" => (InterfaceKind::Mesh(mesh(&section, limits)), 4321),
         "io.l5d.thriftNameInterpreter" => (InterfaceKind::Thrift(thrift(&section)), 4100),
         "io.l5d.destination" => (InterfaceKind::Destination(destination(&section)), 8086),
         _ => (InterfaceKind::HttpController, 4180),
     };
     let who = format!("{} ({})", section.name(), kind.name());
-    let (server, claim) = server(&section, who, port);
+    let (server, claim) = server(&section, limits, who, port);
     let mut interface = Interface {
         kind,
         server,
@@ -120,7 +125,7 @@ fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim
     Some((interface, claim))
 }
 
-fn mesh(section: &Section<'_>) -> MeshOptions {
+fn mesh(section: &Section<'_>, limits: Option<&Section<'_>>) -> MeshOptions {
     for key in [
         "h2AccessLog",
         "h2AccessLogRollPolicy",
@@ -131,6 +136,7 @@ fn mesh(section: &Section<'_>) -> MeshOptions {
     }
     let origins = section.key("grpcWebOrigins").list().unwrap_or_default();
     MeshOptions {
+        limits: limits.map_or_else(SessionLimits::default, SessionLimits::read),
         grpc_web_origins: origins
             .into_iter()
             .filter_map(|field| origin(section, field))

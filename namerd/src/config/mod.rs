@@ -14,6 +14,7 @@ mod interfaces;
 mod kubernetes;
 mod namers;
 mod servers;
+mod sessions;
 mod storage;
 mod telemetry;
 mod tls;
@@ -34,6 +35,7 @@ pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
 pub use client_tls::{ClientAuth, ClientTls};
 pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
 pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions, ThriftOptions};
+pub use sessions::SessionLimits;
 pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.

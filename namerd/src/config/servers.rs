@@ -14,7 +14,10 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
     let section = top.key("admin").section();
     let (server, claim) = match &section {
-        Some(section) => server(section, "admin".to_owned(), 9991),
+        Some(section) => {
+            let limits = section.key("limits").section();
+            server(section, limits.as_ref(), "admin".to_owned(), 9991)
+        }
         None => {
             let server = Server {
                 addr: SocketAddr::new(LOOPBACK, 9991),
@@ -41,8 +44,13 @@ pub(super) fn admin(top: &Section<'_>) -> (Admin, Claim) {
     (admin, claim)
 }
 
-/// The keys that every server has.
-pub(super) fn server(section: &Section<'_>, who: String, default_port: u16) -> (Server, Claim) {
+/// The keys that every server has. `limits` is its section of that name, which may have further keys.
+pub(super) fn server(
+    section: &Section<'_>,
+    limits: Option<&Section<'_>>,
+    who: String,
+    default_port: u16,
+) -> (Server, Claim) {
     let ip = section.key("ip").ip().unwrap_or(LOOPBACK);
     let field = section.key("port");
     let spot = if field.is_present() {
@@ -55,17 +63,14 @@ pub(super) fn server(section: &Section<'_>, who: String, default_port: u16) -> (
         addr: SocketAddr::new(ip, port),
         socket: socket_options(section.key("socketOptions")),
         tls: tls::read(section.key("tls")),
-        limits: limits(section.key("limits")),
+        limits: limits.map_or_else(ClientLimits::default, client_limits),
     };
     let claim = Claim::new(who, spot, &server);
     (server, claim)
 }
 
-fn limits(field: Field<'_>) -> ClientLimits {
+fn client_limits(section: &Section<'_>) -> ClientLimits {
     let default = ClientLimits::default();
-    let Some(section) = field.section() else {
-        return default;
-    };
     let number = |key| {
         let n = section.key(key).integer(1..=1_000_000);
         n.and_then(|n| usize::try_from(n).ok())

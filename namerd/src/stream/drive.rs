@@ -17,8 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
-use super::limits::TURN_BYTES;
-use super::metrics::Metrics;
+use super::limits::{Limits, TURN_BYTES};
 use super::session::{End, Session};
 use super::sources::behind;
 use crate::store::Cell;
@@ -32,6 +31,8 @@ pub struct Doors {
     pub leaving: CancellationToken,
     /// Cancelled when streams that are still open have to end.
     pub closed: CancellationToken,
+    /// The bounds of sessions that come in here.
+    pub limits: Arc<Limits>,
     /// The time that nodes are given in `Goodbye`.
     pub goodbye: Duration,
     /// Cancelled when the connection is old: its node is told to go elsewhere, and that it may come back.
@@ -57,7 +58,7 @@ pub async fn follow(
     out: mpsc::Sender<Bytes>,
 ) -> End {
     let mut counted = Counted {
-        metrics: hub.metrics(),
+        hub: &hub,
         peer: peer.clone(),
         end: End::Closed,
     };
@@ -69,14 +70,14 @@ pub async fn follow(
 
 /// Counts and logs the end of a stream when dropped: a stream that the peer gave up is dropped without an end of its own.
 struct Counted<'a> {
-    metrics: &'a Metrics,
+    hub: &'a Hub,
     peer: String,
     end: End,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let metrics = self.metrics;
+        let metrics = self.hub.metrics();
         let counter = match &self.end {
             End::Closed => &metrics.ended_closed,
             End::NotReady | End::Leaving | End::Unchecked(_) => &metrics.ended_unavailable,
@@ -87,6 +88,11 @@ impl Drop for Counted<'_> {
             End::Stalled(_) => &metrics.ended_stalled,
         };
         counter.add(1);
+        match &self.end {
+            End::Sessions(_) => self.hub.refused_by("sessions"),
+            End::TooLarge(_) => self.hub.refused_by("message_bytes"),
+            _ => {}
+        }
         let (peer, end) = (&self.peer, &self.end);
         match end {
             End::Closed | End::Leaving | End::NotReady => {
@@ -114,11 +120,17 @@ async fn serve(
     }
     // Who proves nothing is not read either.
     let claim = claim.await?;
-    let hello = greet(hub, ups.next()).await?;
+    let hello = greet(&doors.limits, ups.next()).await?;
     claim(&hello.node)?;
     catch_up(hub, doors, &hello).await?;
     let (node, version) = (hello.node.clone(), hello.version.clone());
-    let session = Session::begin(hub, hello, peer.clone(), Instant::now())?;
+    let session = Session::begin(
+        hub,
+        Arc::clone(&doors.limits),
+        hello,
+        peer.clone(),
+        Instant::now(),
+    )?;
     tracing::info!(?node, %peer, ?version, "node follows");
     Driver {
         session,
@@ -136,10 +148,10 @@ async fn serve(
 }
 
 async fn greet(
-    hub: &Hub,
+    limits: &Limits,
     first: impl Future<Output = Option<Result<v1::Up, End>>>,
 ) -> Result<v1::Hello, End> {
-    let wait = hub.limits().hello_wait;
+    let wait = limits.hello_wait;
     let first = timeout(wait, first)
         .await
         .map_err(|_| End::Fault(format!("no hello within {wait:?}")))?;
@@ -162,7 +174,7 @@ async fn catch_up(hub: &Hub, doors: &Doors, hello: &v1::Hello) -> Result<(), End
     };
     tokio::select! {
         () = doors.leaving.cancelled() => Err(End::Leaving),
-        done = timeout(hub.limits().behind_wait, caught_up) => match (done, is_behind()) {
+        done = timeout(doors.limits.behind_wait, caught_up) => match (done, is_behind()) {
             (Err(_), Some(how)) => Err(End::Behind(how)),
             _ => Ok(()),
         },

@@ -10,6 +10,7 @@ use super::metrics::Metrics;
 use super::registry::Registry;
 use super::sources::Sources;
 use crate::bind::Binder;
+use crate::meter::Meter;
 use crate::store::ingress::Ingresses;
 
 /// The shared side of the sessions of this process.
@@ -20,7 +21,8 @@ pub struct Hub {
     ingresses: Option<Ingresses>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    limits: Limits,
+    limits: Arc<Limits>,
+    meter: Arc<Meter>,
     gap: Gap,
     /// Held by the one who adapts the gap.
     pub(super) adapting: tokio::sync::Mutex<()>,
@@ -28,9 +30,15 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub without sessions. The replica's name is random, new in each process.
-    pub fn new(binder: Binder, sources: Arc<dyn Sources>, limits: Limits) -> Arc<Self> {
-        Self::with_ingresses(binder, sources, limits, None)
+    /// A hub without sessions, whose refusals by a limit are counted in `meter`. The replica's name is random, new in each
+    /// process.
+    pub fn new(
+        binder: Binder,
+        sources: Arc<dyn Sources>,
+        limits: Limits,
+        meter: Arc<Meter>,
+    ) -> Arc<Self> {
+        Self::with_ingresses(binder, sources, limits, meter, None)
     }
 
     /// The same with Ingress rules for nodes that want them.
@@ -38,6 +46,7 @@ impl Hub {
         binder: Binder,
         sources: Arc<dyn Sources>,
         limits: Limits,
+        meter: Arc<Meter>,
         ingresses: Option<Ingresses>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
@@ -48,7 +57,8 @@ impl Hub {
             ingresses,
             registry: Arc::default(),
             metrics,
-            limits,
+            limits: Arc::new(limits),
+            meter,
             gap: Gap::default(),
             adapting: tokio::sync::Mutex::default(),
             replica: format!("{:016x}", fastrand::u64(..)),
@@ -65,9 +75,14 @@ impl Hub {
         &self.metrics
     }
 
-    /// The bounds.
-    pub fn limits(&self) -> &Limits {
+    /// The bounds of interfaces that have none of their own.
+    pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// One more refusal by this limit.
+    pub(super) fn refused_by(&self, limit: &str) {
+        self.meter.limits.count([limit]);
     }
 
     /// How long sessions gather before they write.

@@ -51,7 +51,7 @@ pub(super) fn add(
         binder: api.hub.binder().clone(),
         doors: doors.clone(),
         options: options.clone(),
-        path_bytes: api.hub.limits().path_bytes,
+        path_bytes: api.limits.path_bytes,
     };
     let server = DestinationServer::new(service);
     routes.add_service(server.max_decoding_message_size(REQUEST_BYTES))

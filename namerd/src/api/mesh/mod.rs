@@ -39,7 +39,7 @@ pub(super) fn add(routes: Routes, api: &Api, doors: &Doors) -> Routes {
     let mesh = Mesh {
         binder: api.hub.binder().clone(),
         doors: doors.clone(),
-        path_bytes: api.hub.limits().path_bytes,
+        path_bytes: api.limits.path_bytes,
     };
     let interpreter = InterpreterServer::new(interpreter::Service(mesh.clone()));
     let resolver = ResolverServer::new(resolver::Service(mesh.clone()));

@@ -94,6 +94,7 @@ async fn pages_of_named_origins_may_call() {
     };
     let options = MeshOptions {
         grpc_web_origins: vec!["https://tools.example".to_owned()],
+        ..MeshOptions::default()
     };
     let grace = Duration::from_secs(2);
     let port = Port::offering(World::new(&["web"]), grace, Offer::Mesh(options)).await;

@@ -60,7 +60,7 @@ impl Session {
         router: Router,
         now: Instant,
     ) -> Result<Arc<Binding>, v1::Error> {
-        let limits = self.hub.limits();
+        let limits = Arc::clone(&self.limits);
         // The first `Want` brings what a resuming node uses already; what does not fit one message comes in the next ones.
         let is_resumed = wanted.held_tree.is_some() && self.resumable > 0;
         self.resumable -= u32::from(is_resumed);
@@ -69,6 +69,7 @@ impl Session {
             && let Err(wait) = self.bucket.take(now)
         {
             let per_second = limits.wants_per_second;
+            self.hub.refused_by("new_interests");
             return Err(limit(
                 &format!("more than {per_second} new interests a second"),
                 wait,
@@ -76,6 +77,7 @@ impl Session {
         }
         if self.interests.len() >= limits.interests as usize {
             let max = limits.interests;
+            self.hub.refused_by("interests");
             return Err(limit(
                 &format!("this node has its {max} interests"),
                 ASK_AGAIN,
@@ -83,20 +85,15 @@ impl Session {
         }
         if !wanted.dtab.is_empty() && self.overrides >= limits.overrides {
             let max = limits.overrides;
+            self.hub.refused_by("overrides");
             return Err(limit(
                 &format!("this node has its {max} interests with an override dtab"),
                 ASK_AGAIN,
             ));
         }
-        let short = |what: &str, text: &str, max: usize| match text.len() <= max {
-            true => Ok(()),
-            false => Err(refusal(
-                v1::Code::Invalid,
-                &format!("{what} is longer than {max} bytes"),
-            )),
-        };
-        short("the path", &wanted.path, limits.path_bytes)?;
-        short("the override dtab", &wanted.dtab, limits.override_bytes)?;
+        self.short("the path", "path_bytes", &wanted.path, limits.path_bytes)?;
+        let (dtab, max) = (&wanted.dtab, limits.override_bytes);
+        self.short("the override dtab", "override_bytes", dtab, max)?;
         let invalid = |what: &str, why: &dyn std::fmt::Display| {
             refusal(v1::Code::Invalid, &format!("{what}: {why}"))
         };
@@ -111,6 +108,16 @@ impl Session {
             .binder
             .bind(&key, &self.caller)
             .map_err(|e| refusal(v1::Code::Router, &e.0))
+    }
+
+    /// Refuses a text that is over its limit, and counts that.
+    fn short(&self, what: &str, limit: &str, text: &str, max: usize) -> Result<(), v1::Error> {
+        if text.len() <= max {
+            return Ok(());
+        }
+        self.hub.refused_by(limit);
+        let message = format!("{what} is longer than {max} bytes");
+        Err(refusal(v1::Code::Invalid, &message))
     }
 
     fn begin_interest(&mut self, wanted: &v1::Interest, binding: &Arc<Binding>, now: Instant) {

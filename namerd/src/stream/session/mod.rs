@@ -41,6 +41,7 @@ use write::Out;
 /// One node's stream.
 pub struct Session {
     hub: Arc<Hub>,
+    limits: Arc<Limits>,
     registered: Registered,
     bell: Arc<Bell>,
     caller: Caller,
@@ -125,12 +126,12 @@ impl Session {
     /// Begins with the node's `Hello`; the first bytes are the `Welcome`.
     pub fn begin(
         hub: &Arc<Hub>,
+        limits: Arc<Limits>,
         hello: v1::Hello,
         peer: String,
         now: Instant,
     ) -> Result<Self, End> {
-        let limits = hub.limits();
-        let mut checked = hello::check(&hello, limits)?;
+        let mut checked = hello::check(&hello, &limits)?;
         for router in checked.routers.iter_mut().flatten() {
             // Hashed and compared with those of others once, and not for each name.
             router.transformers = hub.binder.list(&router.transformers);
@@ -176,6 +177,7 @@ impl Session {
             heartbeat_at: now + limits.heartbeat,
             out: Out::default(),
             digest: Digest::default(),
+            limits,
             hub: Arc::clone(hub),
         };
         session.welcome();
@@ -183,7 +185,7 @@ impl Session {
     }
 
     fn welcome(&mut self) {
-        let limits = self.hub.limits();
+        let limits = &self.limits;
         let welcome = v1::Welcome {
             replica: self.hub.replica().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -262,7 +264,7 @@ impl Session {
 
     /// The bounds of this session.
     pub fn limits(&self) -> &Limits {
-        self.hub.limits()
+        &self.limits
     }
 
     /// How long to gather before the next turn (5.2).

@@ -122,7 +122,7 @@ impl Session {
             let hold = match &before {
                 Some(before) => before.hold,
                 None => (tree.has_good && newest.kind == TreeKind::Known)
-                    .then(|| now + self.hub.limits().hold),
+                    .then(|| now + self.limits.hold),
             };
             tree.next = Some(Next {
                 now: Arc::clone(&newest),

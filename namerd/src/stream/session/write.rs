@@ -78,7 +78,7 @@ impl Session {
     /// Decides upon the next message or messages; `false` when nothing is left to be told.
     fn tell_next(&mut self, now: Instant) -> bool {
         // Not even a stream that never rests may look dead.
-        if now >= self.heartbeat_at + self.hub.limits().heartbeat / 2 {
+        if now >= self.heartbeat_at + self.limits.heartbeat / 2 {
             self.heartbeat(now);
         } else if let Some(number) = self.removals.pop() {
             self.tell_change(number);
@@ -153,7 +153,7 @@ impl Session {
             self.held = HashMap::default();
         }
         self.digest_due = false;
-        self.heartbeat_at = now + self.hub.limits().heartbeat;
+        self.heartbeat_at = now + self.limits.heartbeat;
         self.tell(Message::Heartbeat(heartbeat));
     }
 

@@ -22,6 +22,7 @@ impl Driven {
         let (ups, heard) = mpsc::channel(16);
         let (out, chunks) = mpsc::channel(1);
         let doors = Doors {
+            limits: Arc::clone(world.hub.limits()),
             ready: Cell::new(ready),
             leaving: CancellationToken::new(),
             closed: CancellationToken::new(),

@@ -7,6 +7,12 @@ fn refused(stream: &Stream<'_>, id: u32) -> (v1::Code, u32) {
     (error.code(), error.retry_ms)
 }
 
+/// Which limits have refused something, and how often.
+fn counted(world: &World) -> Vec<(String, u64)> {
+    let all = world.meter.limits.all();
+    all.into_iter().map(|([limit], n)| (limit, n)).collect()
+}
+
 #[test]
 fn res_10_a_bad_interest_is_refused_alone() {
     let world = World::new(&["web"]);
@@ -27,6 +33,7 @@ fn res_10_a_bad_interest_is_refused_alone() {
     }
     assert!(stream.node.refused[&3].message.contains("line 1, column"));
     assert_eq!(world.hub.metrics().refused_invalid.get(), 3);
+    assert_eq!(counted(&world), [("path_bytes".to_owned(), 1)]);
 }
 
 #[test]
@@ -51,6 +58,10 @@ fn interests_and_overrides_have_limits() {
     assert_eq!(refused(&stream, 2).0, v1::Code::Limit);
     assert_eq!(refused(&stream, 5).0, v1::Code::Limit);
     assert_eq!(stream.node.refused.len(), 2);
+    assert_eq!(
+        counted(&world),
+        [("interests".to_owned(), 1), ("overrides".to_owned(), 1)]
+    );
     // What is dropped makes room.
     stream.drop_interest(1);
     stream.want_all(vec![overridden(6)]).unwrap();
@@ -76,6 +87,7 @@ fn new_interests_are_limited_in_time_but_not_the_first_ones() {
     stream.read_all();
     assert_eq!(refused(&stream, 53), (v1::Code::Limit, 100));
     assert_eq!(stream.node.refused.len(), 1);
+    assert_eq!(counted(&world), [("new_interests".to_owned(), 1)]);
     stream.later += Duration::from_millis(100);
     stream.want(54, "/svc/web");
     stream.read_all();
@@ -103,7 +115,13 @@ fn breaches_of_the_protocol_end_the_stream() {
     assert!(why.contains("no router 7"), "{why}");
     let mut bad = hello();
     bad.pod_ip = vec![1, 2, 3].into();
-    let begun = Session::begin(&world.hub, bad, String::new(), world.now);
+    let begun = Session::begin(
+        &world.hub,
+        Arc::clone(world.hub.limits()),
+        bad,
+        String::new(),
+        world.now,
+    );
     assert!(matches!(begun, Err(End::Fault(_))));
 }
 
@@ -130,7 +148,13 @@ fn sessions_have_a_limit_and_existing_ones_are_unharmed() {
     };
     let world = World::with_limits(&["web"], limits);
     let mut stream = world.connect();
-    let begun = Session::begin(&world.hub, hello(), String::new(), world.now);
+    let begun = Session::begin(
+        &world.hub,
+        Arc::clone(world.hub.limits()),
+        hello(),
+        String::new(),
+        world.now,
+    );
     assert_eq!(begun.err(), Some(End::Sessions(1)));
     stream.want(1, "/svc/web");
     stream.read_all();

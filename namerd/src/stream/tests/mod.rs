@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::bind::{Answer, Binder, Namer};
+use crate::meter::Meter;
 use crate::store::{Caller, Cell, Cluster, DtabStore, Endpoints, Engine, InMemoryStore, Reads};
 use crate::transform::Transforms;
 use node::Node;
@@ -142,6 +143,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<InMemoryStore>,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) now: Instant,
 }
 
@@ -155,6 +157,7 @@ impl World {
     }
 
     pub(crate) fn with_sources(names: &[&str], limits: Limits, sources: Arc<dyn Sources>) -> Self {
+        let meter = Arc::<Meter>::default();
         let engine = Engine::new();
         let store = InMemoryStore::new([]);
         let shelf = Shelf::new(names);
@@ -168,7 +171,8 @@ impl World {
             engine,
             store,
             shelf,
-            hub: Hub::new(binder, sources, limits),
+            hub: Hub::new(binder, sources, limits, Arc::clone(&meter)),
+            meter,
             now: Instant::now(),
         };
         world.dtab("/svc => /#/shelf");
@@ -203,7 +207,14 @@ impl World {
     }
 
     fn connect_with(&self, hello: v1::Hello, node: Node) -> Stream<'_> {
-        let session = Session::begin(&self.hub, hello, "peer".to_owned(), self.now).unwrap();
+        let session = Session::begin(
+            &self.hub,
+            Arc::clone(self.hub.limits()),
+            hello,
+            "peer".to_owned(),
+            self.now,
+        )
+        .unwrap();
         let mut stream = Stream {
             world: self,
             session,
