@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use l5d_naming::{Dtab, Path};
+use l5d_resolver::ingress::Table;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,7 +21,16 @@ pub struct FollowSet {
     notify: Notify,
     touched: Notify,
     contact: Mutex<Contact>,
+    ingress: Mutex<Ingress>,
     start: Instant,
+}
+
+/// Ingress rules: which are wanted, what came.
+#[derive(Debug, Default)]
+struct Ingress {
+    class: Option<Arc<str>>,
+    table: Option<Table>,
+    error: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +61,7 @@ impl FollowSet {
             notify: Notify::new(),
             touched: Notify::new(),
             contact: Mutex::new(Contact::new()),
+            ingress: Mutex::default(),
             start: Instant::now(),
         })
     }
@@ -112,6 +123,35 @@ impl FollowSet {
         drop(names);
         all.sort_by_key(|(id, _)| *id);
         all
+    }
+
+    /// Streams that are opened from now on ask for the Ingress rules of this class (`io.l5d.ingress`).
+    pub fn want_ingress(&self, class: &str) {
+        self.ingress.lock().class = Some(class.into());
+    }
+
+    /// The class whose rules are asked for.
+    pub fn ingress_class(&self) -> Option<Arc<str>> {
+        self.ingress.lock().class.clone()
+    }
+
+    /// The last good table of Ingress rules. `None`: none has come yet, so requests wait.
+    pub fn ingress(&self) -> Option<Table> {
+        self.ingress.lock().table.clone()
+    }
+
+    /// Why namerd serves no rules, if it last said so.
+    pub fn ingress_error(&self) -> Option<Arc<str>> {
+        self.ingress.lock().error.clone()
+    }
+
+    /// A table has come, or the reason why none will; then the last good one stays.
+    pub fn set_ingress(&self, told: Result<Table, Arc<str>>) {
+        let mut ingress = self.ingress.lock();
+        match told {
+            Ok(table) => (ingress.table, ingress.error) = (Some(table), None),
+            Err(reason) => ingress.error = Some(reason),
+        }
     }
 
     /// How well namerd is reached, now.

@@ -67,6 +67,7 @@ impl Plan {
             pod_ip: identity.pod_ip.map_or(Bytes::new(), octets),
             addresses: interfaces::addresses().into_iter().map(octets).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: vec![l5d_resolver::ingress::FEATURE.to_owned()],
             ..v1::Hello::default()
         };
         Self {

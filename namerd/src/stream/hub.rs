@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::frames::FrameTable;
 use super::gap::Gap;
+use super::ingress_frames::IngressFrames;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::registry::Registry;
@@ -19,6 +20,7 @@ pub struct Hub {
     pub(super) frames: Arc<FrameTable>,
     pub(super) sources: Arc<dyn Sources>,
     ingresses: Option<Ingresses>,
+    pub(super) ingress_frames: IngressFrames,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     limits: Arc<Limits>,
@@ -55,6 +57,7 @@ impl Hub {
             frames: FrameTable::new(Arc::clone(&metrics)),
             sources,
             ingresses,
+            ingress_frames: IngressFrames::default(),
             registry: Arc::default(),
             metrics,
             limits: Arc::new(limits),

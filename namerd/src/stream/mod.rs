@@ -20,6 +20,7 @@ mod frames;
 mod gap;
 mod hello;
 mod hub;
+mod ingress_frames;
 mod lag;
 mod limits;
 mod metrics;

@@ -10,6 +10,10 @@ use regex::{Regex, RegexBuilder};
 
 use crate::hash::{h8, put_len, put_str};
 
+/// Rules of one table, at most: about 2 MB for each node.
+pub const MOST_RULES: usize = 10_000;
+/// The feature that both ends must list (RES-15).
+pub const FEATURE: &str = "ingress";
 /// Longest path of a rule, in bytes: four times what servers take as a request's, and a rule fits on a page.
 pub const LONGEST_PATH: usize = 4 << 10;
 /// Longest host of a rule, in bytes: the longest name of DNS.

@@ -15,6 +15,7 @@ pub mod change;
 pub mod convert;
 pub mod hash;
 pub mod ingress;
+pub mod ingress_page;
 pub mod page;
 pub mod record;
 

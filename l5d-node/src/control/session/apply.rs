@@ -37,6 +37,7 @@ impl Session {
             Message::Forget(forget) => self.on_forget(&forget),
             Message::Refuse(refuse) => self.on_refuse(refuse),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat, now)?,
+            Message::Ingress(page) => self.on_ingress(&page)?,
             Message::Goodbye(goodbye) => {
                 self.goodbye = Some(Duration::from_millis(goodbye.within_ms.into()));
             }
@@ -210,6 +211,28 @@ impl Session {
                 self.trees.set(*number, hash, State::Bound(held, [].into()));
             }
             self.read(*interest, *number);
+        }
+        Ok(())
+    }
+
+    /// A table takes effect as a whole; one that does not read ends the stream, and the last good one stays (RES-8).
+    fn on_ingress(&mut self, page: &v1::Ingress) -> Result<(), Fault> {
+        if let Some(error) = &page.error {
+            tracing::error!(
+                error = error.message,
+                "namerd serves no Ingress rules to this node"
+            );
+            self.set.set_ingress(Err(error.message.as_str().into()));
+            return Ok(());
+        }
+        if page.held {
+            return Ok(());
+        }
+        if let Some(table) = self.ingress.push(page).map_err(protocol)? {
+            match self.is_hidden {
+                true => self.hidden_ingress = Some(table),
+                false => self.set.set_ingress(Ok(table)),
+            }
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use l5d_naming::{NameTree, Replicas};
+use l5d_resolver::ingress::Table;
+use l5d_resolver::ingress_page::TableAssembly;
 use l5d_resolver::{hash, page, v1};
 use prost::Message as _;
 use tokio::time::Instant;
@@ -63,6 +65,10 @@ pub(crate) struct Session {
     dropped_held: HashMap<u32, Arc<NameTree<Leaf>>>,
     /// Refusals to be passed on by [`Session::take_over`].
     hidden_refusals: Vec<(Arc<Name>, Failure, Duration)>,
+    /// Pages of a table of Ingress rules.
+    ingress: TableAssembly,
+    /// The newest table, to be passed on by [`Session::take_over`].
+    hidden_ingress: Option<Table>,
     /// Interests of the first `Want` without an answer.
     unanswered: BTreeSet<u32>,
     /// What was offered in `Hello`, by index.
@@ -146,6 +152,10 @@ impl Session {
             .flat_map(|h| page::held(&h.cell.id, h.hash))
             .collect();
         hello.position = Some(position.to_wire());
+        hello.ingress = set.ingress_class().map(|class| v1::IngressWish {
+            class: class.to_string(),
+            held: set.ingress().map(|table| table.hash()),
+        });
         let greeting = if position.is_empty() {
             GREETING
         } else {
@@ -167,6 +177,8 @@ impl Session {
             next_interest: 1,
             dropped_held: HashMap::new(),
             hidden_refusals: Vec::new(),
+            ingress: TableAssembly::default(),
+            hidden_ingress: None,
             unanswered: BTreeSet::new(),
             held,
             position,
@@ -317,6 +329,9 @@ impl Session {
         let numbers: Vec<u32> = self.trees.numbers().collect();
         for number in numbers {
             self.deliver(number, None);
+        }
+        if let Some(table) = self.hidden_ingress.take() {
+            self.set.set_ingress(Ok(table));
         }
         for (name, failure, retry) in std::mem::take(&mut self.hidden_refusals) {
             name.refuse(failure, retry);

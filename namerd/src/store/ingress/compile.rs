@@ -10,13 +10,10 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use l5d_resolver::ingress::{BadRule, Host, PathMatch, Rule, Table};
+use l5d_resolver::ingress::{BadRule, Host, MOST_RULES, PathMatch, Rule, Table};
 
 use super::{Backend, Ingress, IngressPath, PathKind};
 use crate::store::services::ObjectName;
-
-/// Rules of one table, at most: about 2 MB for each node.
-pub(super) const MOST_RULES: usize = 10_000;
 
 /// Why a rule was left out; the order of [`Skip::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use l5d_resolver::ingress::MOST_RULES;
 use proptest::prelude::*;
 
 use super::*;
@@ -251,9 +252,9 @@ fn k8s_3_2_what_cannot_be_served_is_left_out_and_hides_nobody() {
 #[test]
 fn a_table_has_a_bound() {
     let path = |n: usize| path("", PathKind::Exact, &format!("/{n}"), "s");
-    let paths = (0..compile::MOST_RULES + 5).map(path).collect();
+    let paths = (0..MOST_RULES + 5).map(path).collect();
     let all = listed(claim(true), vec![ingress("a", 1, paths)]);
-    assert_eq!(services(&all).len(), compile::MOST_RULES);
+    assert_eq!(services(&all).len(), MOST_RULES);
     assert!(all.skipped().contains(&(Skip::Limit, 5)));
 }
 

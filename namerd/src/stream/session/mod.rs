@@ -6,6 +6,7 @@
 //! [`Session::work`]) and asks for bytes ([`Session::next_chunk`]); it never waits.
 
 mod clusters;
+mod ingress;
 mod interests;
 mod trees;
 mod write;
@@ -34,6 +35,7 @@ use super::sources::position;
 use crate::store::{Caller, Listener};
 
 use clusters::FollowedCluster;
+use ingress::FollowedIngress;
 use interests::Interest;
 use trees::FollowedTree;
 use write::Out;
@@ -63,6 +65,7 @@ pub struct Session {
 
     trees: HashMap<u32, FollowedTree>,
     clusters: HashMap<u32, FollowedCluster>,
+    ingress: Option<FollowedIngress>,
 
     // What is to be told, in this order (5.1).
     removals: Ring,
@@ -163,6 +166,7 @@ impl Session {
             bucket: Bucket::new(limits.want_burst, limits.wants_per_second, now),
             trees: HashMap::default(),
             clusters: HashMap::default(),
+            ingress: None,
             removals: Ring::default(),
             changes: Ring::default(),
             again: Ring::default(),
@@ -181,6 +185,7 @@ impl Session {
             hub: Arc::clone(hub),
         };
         session.welcome();
+        session.want_ingress(&hello.features, hello.ingress);
         Ok(session)
     }
 
@@ -189,7 +194,7 @@ impl Session {
         let welcome = v1::Welcome {
             replica: self.hub.replica().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: Vec::new(),
+            features: vec![l5d_resolver::ingress::FEATURE.to_owned()],
             position: Some(position(&*self.hub.sources)),
             limits: Some(limits.to_wire()),
             heartbeat_ms: limits.heartbeat.as_millis() as u32,

@@ -9,7 +9,7 @@ use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
 use tokio::time::Instant;
 
-use super::Session;
+use super::{Session, ingress};
 use crate::stream::encode;
 use crate::stream::limits::CHUNK_BYTES;
 use crate::stream::sources::position;
@@ -56,6 +56,7 @@ impl Session {
         self.out.bytes > 0
             || self.scan
             || self.digest_due
+            || self.ingress.as_ref().is_some_and(|i| i.is_due)
             || self.bell.is_rung()
             || rings.iter().any(|ring| !ring.is_empty())
             || !(self.answers.is_empty() && self.refusals.is_empty())
@@ -64,7 +65,9 @@ impl Session {
     /// Looks at what has changed since the last time.
     fn absorb(&mut self, now: Instant) {
         for number in self.bell.take() {
-            if self.follows_tree(number) {
+            if number == ingress::NUMBER {
+                self.ingress.iter_mut().for_each(|i| i.is_due = true);
+            } else if self.follows_tree(number) {
                 self.stage(number, now);
             } else {
                 self.cluster_changed(number);
@@ -95,6 +98,8 @@ impl Session {
             self.tell_answers();
         } else if let Some(refuse) = self.refusals.pop_front() {
             self.tell(Message::Refuse(refuse));
+        } else if self.ingress.as_ref().is_some_and(|i| i.is_due) {
+            self.tell_ingress();
         } else if !self.forgets.is_empty() {
             self.tell_forgets();
         } else if self.digest_due || now >= self.heartbeat_at {

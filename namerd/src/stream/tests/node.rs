@@ -121,6 +121,7 @@ impl Node {
                 assert_eq!(heartbeat.digest, self.digest.value(), "RES-3: digest");
                 "heartbeat"
             }
+            Message::Ingress(_) => "ingress",
             Message::Goodbye(_) => {
                 self.goodbyes += 1;
                 "goodbye"
