@@ -4,6 +4,7 @@
 //! the server is stopped and started again. Nothing outlives the handle.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,9 +154,17 @@ impl RealCluster {
     pub fn service_account(&self, token: &str) -> anyhow::Result<PathBuf> {
         let folder = self.dir.path().join(format!("account-{token}"));
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("token"), token)?;
-        fs::write(folder.join("namespace"), "linkerd")?;
-        fs::copy(self.ca_file(), folder.join("ca.crt"))?;
+        // Written aside and moved into place: another test may be reading the files of the same account.
+        let authority = fs::read(self.ca_file())?;
+        for (name, content) in [
+            ("token", token.as_bytes()),
+            ("namespace", b"linkerd"),
+            ("ca.crt", &authority),
+        ] {
+            let mut aside = tempfile::NamedTempFile::new_in(&folder)?;
+            aside.write_all(content)?;
+            aside.persist(folder.join(name))?;
+        }
         Ok(folder)
     }
 

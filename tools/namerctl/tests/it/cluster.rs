@@ -94,7 +94,7 @@ async fn a_node_that_follows_is_listed() -> Result<()> {
     let text = ctl.run("nodes --no-headers").await?.ok();
     let cells: Vec<&str> = text.split_whitespace().collect();
     assert_eq!(
-        (cells[0], cells[3], cells[5]),
+        (cells[0], cells[4], cells[6]),
         ("node-1", "2", "test"),
         "{text}"
     );
