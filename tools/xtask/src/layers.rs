@@ -13,6 +13,7 @@ use crate::run::root;
 const PACKAGES: &[(&str, &[&str])] = &[
     ("proto/naming", &[]),
     ("proto/config", &["l5d-naming"]),
+    ("proto/accesslog", &["l5d-config"]),
     ("proto/etcd", &[]),
     ("proto/mesh", &["l5d-naming"]),
     ("proto/resolver", &["l5d-naming"]),
@@ -21,13 +22,17 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &[
             "l5d-naming",
             "l5d-config",
+            "l5d-accesslog",
             "l5d-etcd",
             "l5d-destination",
             "l5d-mesh",
             "l5d-resolver",
         ],
     ),
-    ("l5d-node", &["l5d-naming", "l5d-config", "l5d-resolver"]),
+    (
+        "l5d-node",
+        &["l5d-naming", "l5d-config", "l5d-accesslog", "l5d-resolver"],
+    ),
 ];
 
 /// Modules of namerd and those that they may import.
