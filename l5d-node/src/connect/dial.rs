@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::Counter;
+use super::{Counter, Stream};
 
 /// An open connection to an endpoint; counted while it is open.
 #[derive(Debug)]
 pub struct Connection {
     /// Where bytes go and come from.
-    pub stream: TcpStream,
+    pub stream: Stream,
     open: Arc<Counter>,
 }
 
@@ -51,7 +51,7 @@ pub async fn dial(
         Ok(stream)
     };
     match tokio::time::timeout(limit, connect).await {
-        Ok(Ok(stream)) => Ok(Connection::new(stream, open.clone())),
+        Ok(Ok(tcp)) => Ok(Connection::new(Stream::Plain(tcp), open.clone())),
         Ok(Err(source)) => Err(ConnectError::Failed { addr, source }),
         Err(_) => Err(ConnectError::TimedOut { addr, limit }),
     }
@@ -59,7 +59,7 @@ pub async fn dial(
 
 impl Connection {
     /// Counts `stream` in `open` until it is dropped.
-    pub fn new(stream: TcpStream, open: Arc<Counter>) -> Self {
+    pub fn new(stream: Stream, open: Arc<Counter>) -> Self {
         open.inc();
         Self { stream, open }
     }

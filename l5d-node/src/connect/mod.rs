@@ -7,7 +7,9 @@
 mod count;
 mod dial;
 mod pool;
+mod stream;
 
 pub use count::{Counter, Histogram, HistogramView, Registry, RequestCounts};
 pub use dial::{ConnectError, Connection, dial};
 pub use pool::{IDLE_LIMIT, Pool};
+pub use stream::{ReadHalf, Socket, Stream, Tls, WriteHalf};

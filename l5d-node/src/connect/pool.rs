@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Connection;
@@ -44,7 +43,7 @@ impl Pool {
         }
         while let Some(Idle { connection, .. }) = idle.pop() {
             let stream = &connection.stream;
-            if is_alive(stream) && (is_repeatable || is_quiet(stream)) {
+            if stream.is_alive() && (is_repeatable || stream.is_quiet()) {
                 return Some(connection);
             }
         }
@@ -64,7 +63,7 @@ impl Pool {
     pub fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|idle| {
             now.saturating_duration_since(idle.since) <= IDLE_LIMIT
-                && is_alive(&idle.connection.stream)
+                && idle.connection.stream.is_alive()
         });
     }
 
@@ -84,33 +83,20 @@ impl Pool {
     }
 }
 
-/// Whether nothing has come on an idle connection, as far as the event loop has been told: bytes nobody asked for are as
-/// bad as the end. Costs no system call while it is quiet.
-fn is_alive(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
-}
-
-/// The same, asking the kernel.
-fn is_quiet(stream: &TcpStream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let peeked = socket2::SockRef::from(stream).peek(&mut byte);
-    matches!(peeked, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::Stream;
     use super::*;
 
     async fn pair(listener: &TcpListener) -> (Connection, TcpStream) {
         let addr = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let ours = Connection::new(ours.unwrap(), Arc::default());
+        let ours = Connection::new(Stream::Plain(ours.unwrap()), Arc::default());
         (ours, theirs.unwrap().0)
     }
 
@@ -120,11 +106,16 @@ mod tests {
         let (pool, now) = (Pool::default(), Instant::now());
         let (a, _a) = pair(&listener).await;
         let (b, _b) = pair(&listener).await;
-        let last = b.stream.local_addr().unwrap();
+        let last = b.stream.tcp().local_addr().unwrap();
         pool.put(a, now);
         pool.put(b, now);
         assert_eq!(
-            pool.take(now, true).unwrap().stream.local_addr().unwrap(),
+            pool.take(now, true)
+                .unwrap()
+                .stream
+                .tcp()
+                .local_addr()
+                .unwrap(),
             last
         );
         assert_eq!(pool.len(), 1);
@@ -136,10 +127,10 @@ mod tests {
         let (pool, now) = (Pool::default(), Instant::now());
         let (closed, theirs) = pair(&listener).await;
         drop(theirs);
-        closed.stream.readable().await.unwrap();
+        closed.stream.tcp().readable().await.unwrap();
         let (talks, mut theirs) = pair(&listener).await;
         theirs.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
-        talks.stream.readable().await.unwrap();
+        talks.stream.tcp().readable().await.unwrap();
         pool.put(closed, now);
         pool.put(talks, now);
         assert!(pool.take(now, true).is_none());

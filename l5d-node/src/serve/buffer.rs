@@ -6,7 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::net::tcp::ReadHalf;
+
+use crate::connect::ReadHalf;
 
 /// A worker's spare buffers.
 #[derive(Clone, Debug, Default)]

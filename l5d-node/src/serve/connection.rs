@@ -16,6 +16,7 @@ use super::respond::{BESIDE_ERR, Failure, Form};
 use super::walk;
 use super::wire::head::{Version, parse_request};
 use super::worker::Server;
+use crate::connect::Stream;
 
 /// What becomes of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves one connection to its end.
-pub(crate) async fn run(server: Rc<Server>, mut stream: TcpStream) {
+pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) {
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
     let next = {
@@ -71,7 +72,7 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: TcpStream) {
     match next {
         Next::Close => linger(&mut stream).await,
         Next::Reset => {
-            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
         }
         Next::Abort | Next::KeepAlive => {}
     }
@@ -135,6 +136,7 @@ async fn read_body(client: &mut Client<'_>, request: &Request) -> Result<(), ()>
     if client.buf.len() < len && request.expects_continue {
         let go_on = client.write.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
         go_on.await.map_err(|_| ())?;
+        client.write.flush().await.map_err(|_| ())?;
     }
     while client.buf.len() < len {
         match client.buf.fill(&mut client.read).await {
@@ -169,7 +171,11 @@ pub(crate) async fn answer(
     };
     let mut out = server.worker.buffers.scratch();
     failure.write(form, &mut out);
-    match client.write.write_all(&out).await {
+    let written = match client.write.write_all(&out).await {
+        Ok(()) => client.write.flush().await,
+        failed => failed,
+    };
+    match written {
         Ok(()) if keep_alive => Next::KeepAlive,
         Ok(()) => Next::Close,
         Err(_) => Next::Abort,
@@ -177,7 +183,7 @@ pub(crate) async fn answer(
 }
 
 /// Ends our side, and reads what the client still sends until it ends its own.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut Stream) {
     let mut rest = [0; 1024];
     if stream.shutdown().await.is_err() {
         return;
@@ -236,7 +242,7 @@ async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketA
             server.stats.connections.inc();
             let counted = Rc::clone(server);
             server.worker.tasks.spawn_local(async move {
-                run(counted.clone(), stream).await;
+                run(counted.clone(), Stream::Plain(stream)).await;
                 counted.stats.connections.dec();
             });
         }

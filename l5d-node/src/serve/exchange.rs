@@ -9,20 +9,23 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::buffer::{Buffer, Buffers};
+use super::connection::{self, Next};
+use super::half::ClientHalf;
 use super::pump::{PumpError, pump};
 use super::request::Request;
+use super::respond::Failure;
+use super::upstream::{Http1, Upstream};
 use super::wire::framing::Framing;
 use super::wire::head::Limits;
 use super::wire::transfer::{Output, Transfer};
-use super::worker::Drain;
+use super::worker::{Drain, Server};
+use crate::connect::{ReadHalf, WriteHalf};
 
-/// The client's side of a connection.
+/// The client's half of a request in HTTP/1: the connection.
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
     pub(crate) read: ReadHalf<'a>,
@@ -38,8 +41,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) wire: &'a [u8],
     pub(crate) buffers: &'a Buffers,
     pub(crate) limits: Limits,
-    /// Whether the connection had requests before.
-    pub(crate) is_reused: bool,
     /// Whether the caller wants to send elsewhere what a next hop says it could not handle.
     pub(crate) takes_back: bool,
     /// For the response head.
@@ -95,9 +96,53 @@ pub(super) enum Progress {
     Broken,
 }
 
+impl ClientHalf for Client<'_> {
+    type Next = Next;
+
+    fn message(&self) -> &[u8] {
+        self.buf.filled()
+    }
+
+    fn take(&mut self, request: &Request) {
+        self.buf.consume(request.buffered_len());
+        if request.is_buffered {
+            // While the response is awaited the memory serves others.
+            self.buf.release();
+        }
+    }
+
+    fn can_repeat(&self, request: &Request) -> bool {
+        request.is_buffered
+    }
+
+    async fn attempt(&mut self, attempt: &Attempt<'_>, upstream: &mut Upstream) -> Outcome {
+        match upstream {
+            Upstream::Http1(http1) => attempt.run(self, http1).await,
+        }
+    }
+
+    async fn answer(&mut self, server: &Server, request: &Request, failure: &Failure) -> Next {
+        connection::answer(server, self, Some(request), failure, request.is_buffered).await
+    }
+
+    fn done(&mut self, done: Done) -> Next {
+        if done.keep_alive {
+            Next::KeepAlive
+        } else {
+            Next::Close
+        }
+    }
+
+    fn aborted(&mut self, must_reset: bool) -> Next {
+        if must_reset { Next::Reset } else { Next::Abort }
+    }
+}
+
 impl Attempt<'_> {
-    pub(crate) async fn run(&self, client: &mut Client<'_>, server: &mut TcpStream) -> Outcome {
-        let (mut server_read, mut server_write) = server.split();
+    /// HTTP/1 in, HTTP/1 out.
+    pub(crate) async fn run(&self, client: &mut Client<'_>, server: &mut Http1) -> Outcome {
+        let is_reused = server.is_reused;
+        let (mut server_read, mut server_write) = server.connection.stream.split();
         let mut progress = Progress::Complete;
         match write_all(&mut server_write, self.wire).await {
             Ok(()) if self.request.is_buffered => {}
@@ -111,7 +156,8 @@ impl Attempt<'_> {
         let status = Cell::new(0);
         let Client { read, write, buf } = client;
         let mut sending = pin!(self.send(read, buf, &mut server_write, &progress));
-        let mut receiving = pin!(self.receive(&mut server_read, write, &progress, &status));
+        let mut receiving =
+            pin!(self.receive(&mut server_read, is_reused, write, &progress, &status));
         let mut done = tokio::select! {
             biased;
             outcome = &mut receiving => match outcome {
@@ -161,7 +207,7 @@ impl Attempt<'_> {
             buf.release();
         }
         // The end of what the client sends is not the end of the client (trap 18.9); an error is.
-        let _ = read.ready(Interest::ERROR).await;
+        read.failed().await;
         gone()
     }
 }
@@ -176,7 +222,7 @@ async fn write_all<W: AsyncWrite + Unpin>(write: &mut W, bytes: &[u8]) -> Result
             _ => return Err(written),
         }
     }
-    Ok(())
+    write.flush().await.map_err(|_| written)
 }
 
 pub(super) fn gone() -> Outcome {

@@ -5,10 +5,12 @@
 //! [`crate::connect`], and passes the response on, without handing anything to another task.
 //!
 //! ```text
-//!   listener -> connection -> request -> walk -> exchange <-> endpoint
+//!   listener -> connection -> request -> walk -> exchange <-> upstream <-> endpoint
 //!                   ^                      |         |
 //!                   +------ respond <------+---------+
 //! ```
+//!
+//! `walk` and `policy` know no protocol: `half` is the seam to the client's, `upstream` to the endpoint's.
 //!
 //! It must never guess where a message ends, never forward what it could not frame, never send a request twice that may
 //! have been seen, and never end a response cleanly that was not whole.
@@ -19,12 +21,15 @@ mod connection;
 mod context;
 mod exchange;
 mod forward;
+mod half;
+mod policy;
 mod pump;
 mod receive;
 mod request;
 mod respond;
 mod start;
 mod stats;
+mod upstream;
 mod walk;
 mod wire;
 mod worker;

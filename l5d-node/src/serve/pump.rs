@@ -46,6 +46,7 @@ where
             write.write_all(body).await.map_err(PumpError::Write)?;
             transfer.skip(n);
             buf.consume(n);
+            write.flush().await.map_err(PumpError::Write)?;
         } else {
             translate(transfer, buf, out)?;
         }
@@ -67,6 +68,7 @@ fn translate(
 async fn flush<W: AsyncWrite + Unpin>(write: &mut W, out: &mut Vec<u8>) -> Result<(), PumpError> {
     if !out.is_empty() {
         write.write_all(out).await.map_err(PumpError::Write)?;
+        write.flush().await.map_err(PumpError::Write)?;
         out.clear();
     }
     Ok(())

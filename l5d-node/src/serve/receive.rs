@@ -3,17 +3,17 @@
 use std::cell::Cell;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout_at;
 
 use super::buffer::Buffer;
 use super::exchange::{Attempt, Done, Outcome, Progress, gone};
 use super::forward::{self, ResponseForm};
 use super::pump::{PumpError, pump};
-use super::wire::field::{Kind, Options, values};
+use super::wire::field::{Kind, Options};
 use super::wire::framing::{self, Framing, FramingError};
 use super::wire::head::{HeadError, ResponseHead, Version, parse_response};
 use super::wire::transfer::{Output, Transfer};
+use crate::connect::{ReadHalf, WriteHalf};
 
 /// How a response goes on.
 struct Plan<'a> {
@@ -33,12 +33,13 @@ impl Attempt<'_> {
     pub(super) async fn receive(
         &self,
         server: &mut ReadHalf<'_>,
+        is_reused: bool,
         client: &mut WriteHalf<'_>,
         progress: &Cell<Progress>,
         status: &Cell<u16>,
     ) -> Outcome {
         let mut buf = self.buffers.buffer();
-        let head = self.response_head(server, &mut buf, client, progress);
+        let head = self.response_head(server, is_reused, &mut buf, client, progress);
         let head = match self.deadline {
             Some(deadline) => match timeout_at(deadline, head).await {
                 Ok(head) => head,
@@ -50,9 +51,7 @@ impl Attempt<'_> {
             Ok(head) => head,
             Err(outcome) => return outcome,
         };
-        let is_refused = matches!(head.status, 502 | 503)
-            && values(buf.filled(), &head.fields, Kind::Retryable).any(|v| v == b"true");
-        if is_refused && self.takes_back {
+        if self.gives_back(head.status, buf.filled(), &head.fields) {
             return Outcome::TakenBack;
         }
         status.set(head.status);
@@ -63,6 +62,7 @@ impl Attempt<'_> {
     async fn response_head(
         &self,
         server: &mut ReadHalf<'_>,
+        is_reused: bool,
         buf: &mut Buffer,
         client: &mut WriteHalf<'_>,
         progress: &Cell<Progress>,
@@ -97,15 +97,17 @@ impl Attempt<'_> {
                 _ if !buf.is_empty() => {
                     return Err(Outcome::BadResponse("it ends in its head".to_owned()));
                 }
-                _ if interims == 0 && self.may_be_stale() => return Err(Outcome::Stale),
+                _ if interims == 0 && is_reused && self.may_be_sent_twice() => {
+                    return Err(Outcome::Stale);
+                }
                 _ => return Err(Outcome::Lost),
             }
         }
     }
 
     /// Only a request of which nothing is lost can be sent again (traps 18.6, 18.7, 18.10).
-    fn may_be_stale(&self) -> bool {
-        self.is_reused && self.request.is_idempotent && self.request.is_buffered
+    fn may_be_sent_twice(&self) -> bool {
+        self.request.is_idempotent && self.request.is_buffered
     }
 
     async fn pass_interim(
@@ -120,7 +122,8 @@ impl Attempt<'_> {
         }
         let mut out = self.buffers.scratch();
         forward::interim(buf.filled(), head, self.clear_context, &mut out);
-        client.write_all(&out).await.map_err(|_| gone())
+        client.write_all(&out).await.map_err(|_| gone())?;
+        client.flush().await.map_err(|_| gone())
     }
 
     /// Passes a final response on.

@@ -1,64 +1,41 @@
 //! A request's walk: context, name, cluster, endpoint, connection, and again where that is safe (node-proxy 1, 12.3, 13.8).
+//!
+//! The steps are here; what is decided at each is in [`super::policy`], the client's half in [`super::half`], the upstream
+//! half in [`super::upstream`].
 
-use std::net::SocketAddr;
-
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::admit::{deadline, identify, local_dtab};
 use super::buffer::Scratch;
-use super::connection::{Next, answer};
 use super::context::Trace;
-use super::exchange::{Attempt, Client, Done, Outcome};
+use super::exchange::{Attempt, Outcome};
 use super::forward::{self, Context, Destination};
+use super::half::ClientHalf;
+use super::policy::{self, End, Tries, Verdict, Walk};
 use super::request::Request;
-use super::respond::{Failure, SHOWN_ADDRESSES};
+use super::respond::Failure;
 use super::stats::Tally;
+use super::upstream::Upstream;
 use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, Lease, Unavailable};
 use crate::cache::{Leaf, NameState};
-use crate::connect::{Connection, dial};
 use crate::route::{Route, pick};
 
-/// How a request ends that is not answered with a failure of ours.
-enum End {
-    Done(Done, Instant),
-    Aborted { must_reset: bool },
-}
-
-/// One request on its walk.
-struct Walk<'a> {
-    server: &'a Server,
-    request: &'a Request,
-    route: &'a Route,
-    trace: Trace,
-    /// When the service layer began.
-    start: Instant,
-    /// The head as far as all attempts have it in common.
-    common: &'a [u8],
-    /// The buffered body.
-    body: &'a [u8],
-    /// The client's host.
-    host: &'a [u8],
-}
-
-/// Sending again, whatever the budget says.
-const MAX_REQUEUES: usize = 25;
-
-/// Walks a request whose head, and body if it is buffered, stand in the client's buffer.
-pub(crate) async fn run(
+/// Walks a request whose head, and body if it is buffered, are the client's message.
+pub(crate) async fn run<C: ClientHalf>(
     server: &Server,
-    client: &mut Client<'_>,
+    client: &mut C,
     request: &Request,
     start: Instant,
-) -> Next {
-    let head = &client.buf.filled()[..request.head_len];
+) -> C::Next {
+    let head = &client.message()[..request.head_len];
     let local = match local_dtab(server, head, request) {
         Ok(local) => local,
         Err(failure) => {
             server.stats.refused.inc();
-            return refuse(server, client, request, &failure).await;
+            client.take(request);
+            return client.answer(server, request, &failure).await;
         }
     };
     let mut tally = Tally::new(server.stats.clone(), start);
@@ -66,7 +43,8 @@ pub(crate) async fn run(
         Ok(route) => route,
         Err(failure) => {
             tally.answered(failure.status);
-            return refuse(server, client, request, &failure).await;
+            client.take(request);
+            return client.answer(server, request, &failure).await;
         }
     };
     let mut service = Tally::new(route.stats.clone(), start);
@@ -84,24 +62,12 @@ pub(crate) async fn run(
         body: &kept[host_len..],
         host: &kept[..host_len],
     };
-    match walk.go(client).await {
-        Ok(End::Done(done, end)) => {
-            tally.ended(done.status, end);
-            service.ended(done.status, end);
-            if done.keep_alive {
-                Next::KeepAlive
-            } else {
-                Next::Close
-            }
-        }
-        // A response that was cut is no success: it counts as none.
-        Ok(End::Aborted { must_reset: true }) => Next::Reset,
-        Ok(End::Aborted { must_reset: false }) => Next::Abort,
-        Err(failure) => {
-            tally.answered(failure.status);
-            service.answered(failure.status);
-            answer(server, client, Some(request), &failure, request.is_buffered).await
-        }
+    let end = walk.go(client).await;
+    policy::ended(&end, &mut tally, &mut service);
+    match end {
+        Ok(End::Done(done, _)) => client.done(done),
+        Ok(End::Aborted { must_reset }) => client.aborted(must_reset),
+        Err(failure) => client.answer(server, request, &failure).await,
     }
 }
 
@@ -134,99 +100,50 @@ fn common_head(
     common
 }
 
-/// Takes the request off the client's buffer, but for a body that streams: the host, and behind it the body, are kept aside.
-fn keep(server: &Server, client: &mut Client<'_>, request: &Request) -> Scratch {
+/// Takes the message from the client: the host, and behind it the buffered body, are kept aside.
+fn keep<C: ClientHalf>(server: &Server, client: &mut C, request: &Request) -> Scratch {
     let mut kept = server.worker.buffers.scratch();
-    let bytes = client.buf.filled();
+    let bytes = client.message();
     kept.extend_from_slice(request.host(bytes).unwrap_or_default());
     kept.extend_from_slice(&bytes[request.head_len..request.buffered_len()]);
-    client.buf.consume(request.buffered_len());
-    if request.is_buffered {
-        // While the response is awaited the memory serves others.
-        client.buf.release();
-    }
+    client.take(request);
     kept
 }
 
-/// Answers a request that is still in the buffer.
-async fn refuse(
-    server: &Server,
-    client: &mut Client<'_>,
-    request: &Request,
-    failure: &Failure,
-) -> Next {
-    client.buf.consume(request.buffered_len());
-    answer(server, client, Some(request), failure, request.is_buffered).await
-}
-
 impl Walk<'_> {
-    async fn go(&self, client: &mut Client<'_>) -> Result<End, Failure> {
+    async fn go<C: ClientHalf>(&self, client: &mut C) -> Result<End, Failure> {
         let leaf = self.leaf().await?;
         let balancer = self.server.router.balancers.get(&leaf.cluster, self.start);
-        balancer.budget.deposit(self.start);
-        let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
-        let mut fresh = false;
-        let mut requeues = 0;
+        self.begins(&balancer);
+        let mut tries = Tries::default();
         loop {
-            let (lease, now) = self.lease(&balancer, &tried).await?;
+            let (lease, now) = self.lease(&balancer, &tries).await?;
             let addr = lease.endpoint().addr;
-            let mut tally = Tally::new(balancer.stats.clone(), now);
-            let connected = self.connect(&balancer, &lease, fresh, now).await;
-            let (connection, is_reused) = match connected {
-                Ok(connected) => connected,
+            let tally = self.attempt_begins(&balancer, now);
+            let can_repeat = client.can_repeat(self.request);
+            let is_repeatable = self.request.is_idempotent && can_repeat;
+            let connected = self.connect(&balancer, &lease, tries.fresh, is_repeatable, now);
+            let mut upstream = match connected.await {
+                Ok(upstream) => upstream,
                 Err(failure) => {
                     lease.discount();
-                    tried.push(addr);
-                    if balancer.has_other(&tried) && self.may_requeue(&balancer, &mut requeues) {
+                    tries.failed(addr);
+                    if balancer.has_other(&tries.endpoints)
+                        && self.may_requeue(&balancer, &mut tries)
+                    {
                         continue;
                     }
                     return Err(failure);
                 }
             };
-            let takes_back = self.request.is_buffered
-                && requeues < MAX_REQUEUES
-                && balancer.budget.balance(now) > 0
-                && balancer.has_other(&[&tried[..], &[addr]].concat());
-            let (outcome, connection) = self
-                .attempt(client, &balancer, &leaf, connection, is_reused, takes_back)
+            let takes_back = self.wants_back(&balancer, &tries, addr, can_repeat, now);
+            let outcome = self
+                .attempt(client, &balancer, &leaf, &mut upstream, takes_back)
                 .await;
-            let failure = match outcome {
-                Outcome::Done(done) => {
-                    let end = Instant::now();
-                    if done.status < 500 {
-                        lease.endpoint().worked();
-                    }
-                    tally.ended(done.status, end);
-                    lease.ended(end);
-                    if done.reusable && !lease.endpoint().is_removed() {
-                        lease.endpoint().pool().put(connection, end);
-                    }
-                    return Ok(End::Done(done, end));
-                }
-                Outcome::Aborted { must_reset } => {
-                    return Ok(End::Aborted { must_reset });
-                }
-                Outcome::NotSent => Failure::not_sent(addr),
-                Outcome::Stale => Failure::connection_lost(addr),
-                Outcome::TakenBack => {
-                    lease.endpoint().turned_away(Instant::now());
-                    tried.push(addr);
-                    tally.answered(503);
-                    Failure::not_sent(addr)
-                }
-                Outcome::Lost => return Err(Failure::connection_lost(addr)),
-                Outcome::BadResponse(what) => return Err(Failure::bad_response(addr, &what)),
-                Outcome::BadRequestBody(what) => return Err(Failure::malformed(&what)),
-                Outcome::TimedOut => return Err(self.timed_out()),
-            };
-            // The rest is sent again, the first time that a kept connection was dead on a new one.
-            lease.discount();
-            if !is_reused && !tried.contains(&addr) {
-                tried.push(addr);
-            }
-            fresh = true;
-            if !self.may_requeue(&balancer, &mut requeues) {
-                return Err(failure);
+            match self.attempt_ended(outcome, &lease, tally, upstream, &mut tries) {
+                Verdict::End(end) => return end,
+                Verdict::Again(_) if self.may_requeue(&balancer, &mut tries) => {}
+                Verdict::Again(failure) => return Err(failure),
             }
         }
     }
@@ -250,15 +167,11 @@ impl Walk<'_> {
     }
 
     /// An endpoint, as soon as the cluster's are known, and the time at which it was chosen.
-    async fn lease(
-        &self,
-        balancer: &Balancer,
-        tried: &[SocketAddr],
-    ) -> Result<(Lease, Instant), Failure> {
+    async fn lease(&self, balancer: &Balancer, tries: &Tries) -> Result<(Lease, Instant), Failure> {
         let worker = &self.server.worker;
         let lease = || {
             let now = Instant::now();
-            let leased = balancer.lease(tried, &mut worker.rng.borrow_mut(), now);
+            let leased = balancer.lease(&tries.endpoints, &mut worker.rng.borrow_mut(), now);
             leased.map(|lease| (lease, now))
         };
         let mut leased = lease();
@@ -266,78 +179,21 @@ impl Walk<'_> {
             balancer.cluster().settled(self.time_to_bind()).await;
             leased = lease();
         }
-        let config = &self.server.router.config;
         leased.map_err(|e| match e {
             Unavailable::Pending => self.still_pending(),
             Unavailable::Failed(why) => Failure::binding_failed(&why, false),
-            Unavailable::NoAddress => Failure::no_address(
-                &self.route.shown,
-                balancer.id(),
-                &config.dtab,
-                self.route.local.dtab.as_ref(),
-            ),
+            Unavailable::NoAddress => self.no_address(balancer),
         })
     }
 
-    /// A connection to the endpoint, and whether it was used before.
-    async fn connect(
+    async fn attempt<C: ClientHalf>(
         &self,
-        balancer: &Balancer,
-        lease: &Lease,
-        fresh: bool,
-        now: Instant,
-    ) -> Result<(Connection, bool), Failure> {
-        let endpoint = lease.endpoint();
-        let is_own = |from| self.server.router.is_own(endpoint.addr, from);
-        if is_own(None) {
-            return Err(Failure::own_address(endpoint.addr, &self.route.shown));
-        }
-        let is_repeatable = self.request.is_idempotent && self.request.is_buffered;
-        if !fresh && let Some(kept) = endpoint.pool().take(now, is_repeatable) {
-            return Ok((kept, true));
-        }
-        let config = &self.server.router.config;
-        let left = self.time_to_bind();
-        if left.is_zero() {
-            let (limit, service) = (config.binding_timeout, &self.route.shown);
-            return Err(match config.total_timeout {
-                Some(total) if total < limit => Failure::timeout("totalTimeoutMs", total, service),
-                _ => Failure::connecting_timeout(limit, service, balancer.id()),
-            });
-        }
-        let limit = config.connect_timeout.min(left);
-        match dial(endpoint.addr, limit, &balancer.stats.connections).await {
-            Ok(connection) => {
-                if is_own(connection.stream.local_addr().ok().map(|a| a.ip())) {
-                    return Err(Failure::own_address(endpoint.addr, &self.route.shown));
-                }
-                endpoint.connected();
-                balancer.stats.connects.inc();
-                Ok((connection, false))
-            }
-            Err(e) => {
-                endpoint.connect_failed(Instant::now());
-                balancer.stats.connect_failures.inc();
-                Err(Failure::connect_failed(
-                    &self.route.shown,
-                    balancer.id(),
-                    &balancer.addresses(SHOWN_ADDRESSES),
-                    endpoint.addr,
-                    &e.to_string(),
-                ))
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        client: &mut Client<'_>,
+        client: &mut C,
         balancer: &Balancer,
         leaf: &Leaf,
-        mut connection: Connection,
-        is_reused: bool,
+        upstream: &mut Upstream,
         takes_back: bool,
-    ) -> (Outcome, Connection) {
+    ) -> Outcome {
         let worker = &self.server.worker;
         let authority = balancer.authority();
         let destination = Destination {
@@ -354,72 +210,12 @@ impl Walk<'_> {
             wire: &wire,
             buffers: &worker.buffers,
             limits: self.server.limits(),
-            is_reused,
             takes_back,
             deadline: self.head_deadline(),
             clear_context: self.server.config.clear_context,
             drain: &worker.drain,
             hosts: authority.as_deref().map(|sent| (sent, self.host)),
         };
-        let outcome = attempt.run(client, &mut connection.stream).await;
-        (outcome, connection)
-    }
-
-    /// Whether the request may be sent again, and counts it.
-    fn may_requeue(&self, balancer: &Balancer, requeues: &mut usize) -> bool {
-        *requeues += 1;
-        if *requeues > MAX_REQUEUES || !balancer.budget.withdraw(Instant::now()) {
-            balancer.stats.budget_exhausted.inc();
-            return false;
-        }
-        balancer.stats.requeues.inc();
-        true
-    }
-
-    /// What is left of the binding timeout, and of the total one.
-    fn time_to_bind(&self) -> std::time::Duration {
-        let config = &self.server.router.config;
-        let limit = config
-            .total_timeout
-            .map_or(config.binding_timeout, |t| t.min(config.binding_timeout));
-        limit.saturating_sub(self.start.elapsed())
-    }
-
-    /// When an attempt that starts now must have a response head.
-    fn head_deadline(&self) -> Option<Instant> {
-        let config = &self.server.router.config;
-        let attempt = config.attempt_timeout.map(|t| Instant::now() + t);
-        let total = config.total_timeout.map(|t| self.start + t);
-        attempt.into_iter().chain(total).min()
-    }
-
-    fn timed_out(&self) -> Failure {
-        let config = &self.server.router.config;
-        let service = &self.route.shown;
-        match (config.total_timeout, config.attempt_timeout) {
-            (Some(total), _) if self.start.elapsed() >= total => {
-                Failure::timeout("totalTimeoutMs", total, service)
-            }
-            (_, limit) => Failure::timeout(
-                "requestAttemptTimeoutMs",
-                limit.unwrap_or_default(),
-                service,
-            ),
-        }
-    }
-
-    fn no_binding(&self) -> Failure {
-        let base = &self.server.router.config.dtab;
-        Failure::no_binding(&self.route.shown, base, self.route.local.dtab.as_ref())
-    }
-
-    fn still_pending(&self) -> Failure {
-        let config = &self.server.router.config;
-        let service = &self.route.shown;
-        if let Some(total) = config.total_timeout.filter(|t| self.start.elapsed() >= *t) {
-            return Failure::timeout("totalTimeoutMs", total, service);
-        }
-        let why = self.server.router.routes.why_pending();
-        Failure::binding_timeout(config.binding_timeout, service, &why)
+        client.attempt(&attempt, upstream).await
     }
 }

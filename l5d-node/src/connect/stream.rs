@@ -1,0 +1,311 @@
+//! The bytes of a connection, plain or in TLS, and its two halves.
+//!
+//! Plain ones cost one branch. The halves of one in TLS share the session: both belong to one task, and no borrow lives
+//! longer than one poll.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, tcp};
+use tokio_rustls::TlsStream;
+
+/// A connection's bytes.
+#[derive(Debug)]
+pub enum Stream {
+    /// As they are.
+    Plain(TcpStream),
+    /// In TLS, as client or as server.
+    Tls(Tls),
+}
+
+/// A TLS session and the socket below it.
+#[derive(Debug)]
+pub struct Tls {
+    session: RefCell<Box<TlsStream<Socket>>>,
+    socket: Arc<TcpStream>,
+}
+
+/// A socket that a TLS session and its owner share: the owner asks it for readiness and addresses.
+#[derive(Clone, Debug)]
+pub struct Socket(Arc<TcpStream>);
+
+/// What comes in.
+#[derive(Debug)]
+pub enum ReadHalf<'a> {
+    /// Of a plain connection.
+    Plain(tcp::ReadHalf<'a>),
+    /// Of one in TLS.
+    Tls(&'a Tls),
+}
+
+/// What goes out. TLS keeps what the socket does not take at once: whoever has written a message flushes.
+#[derive(Debug)]
+pub enum WriteHalf<'a> {
+    /// Of a plain connection.
+    Plain(tcp::WriteHalf<'a>),
+    /// Of one in TLS.
+    Tls(&'a Tls),
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// A session over a [`Socket`] that was made with [`Socket::new`].
+    pub fn tls(session: TlsStream<Socket>) -> Self {
+        let socket = session.get_ref().0.0.clone();
+        Self::Tls(Tls {
+            session: RefCell::new(Box::new(session)),
+            socket,
+        })
+    }
+
+    /// The socket: for addresses and options, not for bytes.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => &tls.socket,
+        }
+    }
+
+    /// The TLS session's state, such as the peer's certificates; `None` in clear text.
+    pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+        }
+    }
+
+    /// Both halves, for one task.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        match self {
+            Self::Plain(tcp) => {
+                let (read, write) = tcp.split();
+                (ReadHalf::Plain(read), WriteHalf::Plain(write))
+            }
+            Self::Tls(tls) => (ReadHalf::Tls(tls), WriteHalf::Tls(tls)),
+        }
+    }
+
+    /// Whether nothing has come on an idle connection, as far as the event loop has been told: bytes nobody asked for are as
+    /// bad as the end. Costs no system call while it is quiet.
+    pub fn is_alive(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Plain(tcp) => tcp.try_read(&mut byte),
+            Self::Tls(tls) => tls.try_read(&mut byte),
+        };
+        matches!(read, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The same, asking the kernel.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = socket2::SockRef::from(self.tcp()).peek(&mut byte);
+        matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+// === impl Tls ===
+
+impl Tls {
+    fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(bytes);
+        let mut session = self.session.borrow_mut();
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut *session).poll_read(&mut cx, &mut buf) {
+            Poll::Ready(read) => read.map(|()| buf.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+// === impl Socket ===
+
+impl Socket {
+    /// Shares `tcp` with the session that is going to be made over it.
+    pub fn new(tcp: TcpStream) -> Self {
+        Self(Arc::new(tcp))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read(buf.initialize_unfilled()) {
+                Ok(n) => {
+                    buf.advance(n);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write);
+        Poll::Ready(shut)
+    }
+}
+
+// === impl ReadHalf ===
+
+impl ReadHalf<'_> {
+    /// When there may be something to read, without a buffer to read it into.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(read) => read.readable().await,
+            Self::Tls(tls) => {
+                // What the session has decrypted already is not seen on the socket.
+                let has_more = !tls.session.borrow().get_ref().1.wants_read();
+                if has_more {
+                    return Ok(());
+                }
+                tls.socket.readable().await
+            }
+        }
+    }
+
+    /// Reads what is there already.
+    pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(read) => read.try_read(bytes),
+            Self::Tls(tls) => tls.try_read(bytes),
+        }
+    }
+
+    /// When the connection has failed; its orderly end is no failure.
+    pub async fn failed(&self) {
+        // Whatever is said of a connection that cannot be asked: it has failed.
+        let _ = match self {
+            Self::Plain(read) => read.ready(Interest::ERROR).await,
+            Self::Tls(tls) => tls.socket.ready(Interest::ERROR).await,
+        };
+    }
+}
+
+impl AsyncRead for ReadHalf<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(read) => Pin::new(read).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+// === impl WriteHalf ===
+
+impl AsyncWrite for WriteHalf<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(write) => Pin::new(write).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(write) => Pin::new(write).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(write) => Pin::new(write).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_shutdown(cx),
+        }
+    }
+}

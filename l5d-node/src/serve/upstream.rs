@@ -1,0 +1,99 @@
+//! The upstream half of an attempt: what carries a request to an endpoint, and how it is come by.
+
+use tokio::time::Instant;
+
+use super::policy::Walk;
+use super::respond::{Failure, SHOWN_ADDRESSES};
+use crate::balance::{Balancer, Endpoint, Lease};
+use crate::connect::{Connection, dial};
+
+/// What carries one request to an endpoint.
+#[derive(Debug)]
+pub(crate) enum Upstream {
+    /// A connection of its own, in HTTP/1.
+    Http1(Http1),
+}
+
+/// A connection that serves one request at a time.
+#[derive(Debug)]
+pub(crate) struct Http1 {
+    pub(crate) connection: Connection,
+    /// Whether it had requests before.
+    pub(crate) is_reused: bool,
+}
+
+impl Upstream {
+    /// Whether it had requests before: that it is dead says nothing about the endpoint.
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(http1) => http1.is_reused,
+        }
+    }
+
+    /// Keeps what can be used again; the exchange on it has ended well.
+    pub(crate) fn keep(self, endpoint: &Endpoint, now: Instant) {
+        match self {
+            Self::Http1(http1) => endpoint.pool().put(http1.connection, now),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// What carries the request to the leased endpoint. `fresh`: not over a connection that was used before. `is_repeatable`:
+    /// the request may be sent again if the endpoint closes at this very moment.
+    pub(super) async fn connect(
+        &self,
+        balancer: &Balancer,
+        lease: &Lease,
+        fresh: bool,
+        is_repeatable: bool,
+        now: Instant,
+    ) -> Result<Upstream, Failure> {
+        let endpoint = lease.endpoint();
+        if self.server.router.is_own(endpoint.addr, None) {
+            return Err(Failure::own_address(endpoint.addr, &self.route.shown));
+        }
+        if !fresh && let Some(connection) = endpoint.pool().take(now, is_repeatable) {
+            return Ok(Upstream::Http1(Http1 {
+                connection,
+                is_reused: true,
+            }));
+        }
+        let connection = self.dial(balancer, endpoint).await?;
+        Ok(Upstream::Http1(Http1 {
+            connection,
+            is_reused: false,
+        }))
+    }
+
+    /// A new connection.
+    async fn dial(&self, balancer: &Balancer, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        let left = self.time_to_bind();
+        if left.is_zero() {
+            return Err(self.no_time_to_connect(balancer));
+        }
+        let limit = self.server.router.config.connect_timeout.min(left);
+        match dial(endpoint.addr, limit, &balancer.stats.connections).await {
+            Ok(connection) => {
+                let from = connection.stream.tcp().local_addr().ok().map(|a| a.ip());
+                if self.server.router.is_own(endpoint.addr, from) {
+                    return Err(Failure::own_address(endpoint.addr, &self.route.shown));
+                }
+                endpoint.connected();
+                balancer.stats.connects.inc();
+                Ok(connection)
+            }
+            Err(e) => {
+                endpoint.connect_failed(Instant::now());
+                balancer.stats.connect_failures.inc();
+                Err(Failure::connect_failed(
+                    &self.route.shown,
+                    balancer.id(),
+                    &balancer.addresses(SHOWN_ADDRESSES),
+                    endpoint.addr,
+                    &e.to_string(),
+                ))
+            }
+        }
+    }
+}
