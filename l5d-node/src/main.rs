@@ -55,15 +55,13 @@ impl Proof {
         let auth = self.namerd_cert.clone().zip(self.namerd_key.clone());
         Some(ClientTls {
             common_name: Some(self.namerd_name.clone()?),
-            is_unchecked: false,
             trust: self.namerd_ca.iter().cloned().collect(),
             client_auth: auth.map(|(certificate, key)| ClientAuth {
                 certificate,
                 key,
                 intermediates: None,
             }),
-            only_1_3: false,
-            only_1_2: false,
+            ..ClientTls::default()
         })
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::budget::Budget;
 use super::set::{EndpointView, Lease, Set};
 use crate::cache::Cluster;
+use crate::config::{ClientSettings, Settings};
 use crate::connect::{Counter, Registry, RequestCounts};
 
 /// The balancer of one cluster (1.x's client), of one worker.
@@ -22,6 +23,8 @@ pub struct Balancer {
     cluster: Arc<Cluster>,
     /// Printed form of the id, for headers and messages.
     id: String,
+    /// What holds for the cluster.
+    pub client: Arc<ClientSettings>,
     /// Version of the cluster that `set` was built from; 0: none.
     version: Cell<u64>,
     set: RefCell<Set>,
@@ -75,6 +78,7 @@ pub struct Balancers {
     registry: Arc<Registry<ClientStats>>,
     limit: usize,
     idle_ttl: Duration,
+    settings: Settings<ClientSettings>,
     /// The reserve for sending again is the process's, divided between workers.
     min_requeues_per_sec: u32,
 }
@@ -90,6 +94,7 @@ impl Balancer {
         Rc::new(Self {
             cluster: cluster.clone(),
             id,
+            client: owner.settings.of(&cluster.id.0),
             version: Cell::new(0),
             set: RefCell::default(),
             budget: Budget::new(owner.min_requeues_per_sec, now),
@@ -193,6 +198,7 @@ impl Balancers {
         registry: Arc<Registry<ClientStats>>,
         limit: usize,
         idle_ttl: Duration,
+        settings: Settings<ClientSettings>,
         workers: usize,
     ) -> Self {
         Self {
@@ -200,6 +206,7 @@ impl Balancers {
             registry,
             limit,
             idle_ttl,
+            settings,
             min_requeues_per_sec: (10 / workers.max(1) as u32).max(1),
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cache::Cluster;
+use crate::config::Settings;
 
 fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (i / 250) as u8, (i % 250) as u8], 80))
@@ -29,7 +30,8 @@ fn bound(weights: &[f64]) -> Replicas {
 }
 
 fn balancer(replicas: Replicas, now: Instant) -> (Arc<Cluster>, std::rc::Rc<Balancer>) {
-    let all = Balancers::new(Arc::default(), 10, Duration::from_secs(600), 1);
+    let settings = Settings::default();
+    let all = Balancers::new(Arc::default(), 10, Duration::from_secs(600), settings, 1);
     let cluster = Cluster::new(ClusterId(Path::root()), 1, replicas, false);
     let balancer = all.get(&cluster, now);
     (cluster, balancer)

@@ -1,13 +1,13 @@
-//! `tls` towards namerd (node-proxy 14.2): names of files and choices, nothing is opened here.
+//! `tls` towards namerd and towards endpoints (node-proxy 14.2): names of files and choices, nothing is opened here.
 
 use std::path::PathBuf;
 
-use l5d_config::{Field, Section};
+use super::server::Certificate;
 
-/// How namerd is checked, and as whom this node appears to it. The files are read again for each connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a peer is checked, and as whom this process appears to it. Files are read again when they change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// The name that the certificate must have, and that is asked for.
+    /// The name that the certificate must have, and that is asked for. With captures already put in.
     pub common_name: Option<String>,
     /// `disableValidation`: the certificate is not checked.
     pub is_unchecked: bool,
@@ -15,107 +15,47 @@ pub struct ClientTls {
     pub trust: Vec<PathBuf>,
     /// The certificate that is shown.
     pub client_auth: Option<ClientAuth>,
-    /// `TLSv1.3` only, if so.
-    pub only_1_3: bool,
-    /// `TLSv1.2` only, if so.
-    pub only_1_2: bool,
+    /// `protocols`
+    pub versions: TlsVersions,
+    /// `identity: node` (ours): the peer is one of our nodes. It is checked by the authority of
+    /// [`NodeIdentity`](super::NodeIdentity), which is shown to it in turn; `common_name` and `trust` are not looked at.
+    pub is_node: bool,
+    /// `peers` (ours): SPIFFE ids that the peer may have, `*` at the end for all that begin so; empty: any of the authority.
+    pub peers: Vec<String>,
 }
 
 /// A client certificate, PEM.
+pub type ClientAuth = Certificate;
+
+/// Versions of TLS that are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    #[default]
+    Both,
+    /// 1.2 only.
+    Only12,
+    /// 1.3 only.
+    Only13,
+}
+
+/// `identity` at the top level (ours): who this process is among its peers (14.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientAuth {
-    /// The certificate.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// Certificates between it and the authority.
-    pub intermediates: Option<PathBuf>,
-}
-
-/// `None`: in clear text. `is_small`: the form of `io.l5d.namerd`, `commonName` and `caCert` only.
-pub(super) fn read(field: Field<'_>, is_small: bool) -> Option<ClientTls> {
-    let section = field.section()?;
-    if is_small {
-        return Some(ClientTls {
-            common_name: section.need("commonName").string(),
-            is_unchecked: false,
-            trust: section
-                .key("caCert")
-                .string()
-                .map(PathBuf::from)
-                .into_iter()
-                .collect(),
-            client_auth: None,
-            only_1_3: false,
-            only_1_2: false,
-        });
-    }
-    let is_enabled = section.key("enabled").boolean().unwrap_or(true);
-    let is_unchecked = section.key("disableValidation").boolean().unwrap_or(false);
-    let name = match is_enabled && !is_unchecked {
-        true => section.need("commonName"),
-        false => section.key("commonName"),
-    };
-    let common_name = name.string();
-    let versions = versions(&section);
-    let tls = ClientTls {
-        common_name,
-        is_unchecked,
-        trust: trust(&section),
-        client_auth: client_auth(&section, is_unchecked),
-        only_1_3: versions == ["TLSv1.3"],
-        only_1_2: versions == ["TLSv1.2"],
-    };
-    is_enabled.then_some(tls)
-}
-
-fn trust(section: &Section<'_>) -> Vec<PathBuf> {
-    let list = section.key("trustCerts");
-    let (spot, has_list) = (list.spot(), list.is_present());
-    let list = list.strings().unwrap_or_default();
-    let bundle = section.key("trustCertsBundle").string();
-    if has_list && bundle.is_some() {
-        let message = "trustCerts and trustCertsBundle cannot both be given";
-        let help = "put all certificates into one file and name it in trustCertsBundle";
-        section
-            .reader()
-            .mistake(spot, message, Some(help.to_owned()));
-    }
-    list.into_iter().chain(bundle).map(PathBuf::from).collect()
-}
-
-fn client_auth(section: &Section<'_>, is_unchecked: bool) -> Option<ClientAuth> {
-    let field = section.key("clientAuth");
-    let spot = field.spot();
-    let auth = field.section()?;
-    if is_unchecked {
-        let message = "clientAuth and disableValidation exclude each other: nobody would know who is shown the certificate";
-        section.reader().mistake(spot, message, None);
-    }
-    let file = |text: Option<String>| PathBuf::from(text.unwrap_or_default());
-    let intermediates = auth.key("intermediateCertsPath").string();
-    Some(ClientAuth {
-        certificate: file(auth.need("certPath").string()),
-        key: file(auth.need("keyPath").string()),
-        intermediates: intermediates.map(PathBuf::from),
-    })
-}
-
-fn versions(section: &Section<'_>) -> Vec<String> {
-    let mut versions = Vec::new();
-    for item in section.key("protocols").list().unwrap_or_default() {
-        let spot = item.spot();
-        let Some(name) = item.string() else { continue };
-        if !["TLSv1.2", "TLSv1.3"].contains(&name.as_str()) {
-            let message = format!(
-                "protocol `{}` is not spoken: TLSv1.2 and TLSv1.3 are",
-                name.escape_debug()
-            );
-            section.reader().mistake(spot, message, None);
-        }
-        versions.push(name);
-    }
-    versions.sort();
-    versions.dedup();
-    versions
+pub enum NodeIdentity {
+    /// `kind: io.l5d.files`: a certificate with a SPIFFE id, which something else renews.
+    Files {
+        /// The certificate.
+        certificate: Certificate,
+        /// `caCertPath`: the authority of all nodes.
+        trust: PathBuf,
+    },
+    /// `kind: io.l5d.namerd`: a short-lived certificate that namerd signs, renewed in time.
+    Namerd {
+        /// `dst`: who signs; empty: the namerd of the first router.
+        dst: Vec<(String, u16)>,
+        /// `tls` to it; `None`: that of the first router.
+        tls: Option<Box<ClientTls>>,
+        /// `tokenFile`: a bound service-account token; `None`: that of the first router.
+        token_file: Option<PathBuf>,
+    },
 }

@@ -1,335 +1,302 @@
-//! One router: its own keys, servers, identifiers, `client` and `service` (node-proxy 3 to 7).
+//! `routers` (node-proxy 3, 7, 12): what a request is named by, and who binds the name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use l5d_config::{Field, Kinds, Reader, Section};
-use l5d_naming::{Dtab, Elem, Path};
+use l5d_naming::{Dtab, Elem, Path, TransformerSpec};
 
-use super::interpreter;
-use super::read::{NOT_YET, Servers, address};
-use super::{CacheLimits, Identifier, Router, Server};
+use super::client::ClientSettings;
+use super::client_tls::ClientTls;
+use super::server::Server;
+use super::service::ServiceSettings;
+use super::settings::Settings;
 
-const IDENTIFIERS: Kinds = Kinds {
-    what: "identifier",
-    known: &["io.l5d.header.token"],
-    others: &[
-        ("io.l5d.header", NOT_YET),
-        ("io.l5d.header.path", NOT_YET),
-        ("io.l5d.methodAndHost", NOT_YET),
-        ("io.l5d.path", NOT_YET),
-        ("io.l5d.static", NOT_YET),
-        ("io.l5d.ingress", NOT_YET),
-        ("io.l5d.k8s.istio", NOT_YET),
-        ("io.l5d.k8s.istio-ingress", NOT_YET),
-    ],
-};
-
-const LAYERS: Kinds = Kinds {
-    what: "configuration",
-    known: &["io.l5d.global"],
-    others: &[("io.l5d.static", NOT_YET)],
-};
-
-const PROTOCOLS_LATER: [&str; 4] = ["h2", "thrift", "mux", "thriftmux"];
-
-/// Router keys that come later.
-const LATER: [&str; 14] = [
-    "allowConnect",
-    "originator",
-    "tracePropagator",
-    "httpAccessLog",
-    "httpAccessLogRollPolicy",
-    "httpAccessLogAppend",
-    "httpAccessLogRotateCount",
-    "h2AccessLog",
-    "h2AccessLogRollPolicy",
-    "h2AccessLogAppend",
-    "h2AccessLogRotateCount",
-    "thriftMethodInDst",
-    "thriftFramed",
-    "thriftProtocol",
-];
-
-const SERVER_LATER: [&str; 14] = [
-    "tls",
-    "maxConcurrentRequests",
-    "timeoutMs",
-    "socketOptions",
-    "serverSession",
-    "addForwardedHeader",
-    "timestampHeader",
-    "initialStreamWindowBytes",
-    "initialConnectionWindowBytes",
-    "headerTableBytes",
-    "maxFrameBytes",
-    "maxHeaderListBytes",
-    "windowUpdateRatio",
-    "maxConcurrentStreamsPerConnection",
-];
-
-const SERVICE_LATER: [&str; 5] = [
-    "retries",
-    "responseClassifier",
-    "classificationTimeoutMs",
-    "retryBufferSize",
-    "configs",
-];
-
-const CLIENT_LATER: [&str; 16] = [
-    "tls",
-    "loadBalancer",
-    "failureAccrual",
-    "requeueBudget",
-    "hostConnectionPool",
-    "clientSession",
-    "failFast",
-    "socketOptions",
-    "forwardClientCert",
-    "initialStreamWindowBytes",
-    "initialConnectionWindowBytes",
-    "streamIdleTimeoutMs",
-    "headerTableBytes",
-    "maxFrameBytes",
-    "maxHeaderListBytes",
-    "configs",
-];
-
-pub(super) fn read(section: &Section<'_>, servers: &mut Servers) -> Option<Router> {
-    let protocol = protocol(section);
-    let label = section.key("label").string();
-    let listeners = listeners(section, servers);
-    let dtab = optional(section.key("dtab"), Field::dtab, Dtab::empty());
-    let prefix = Path::from_elems(Elem::new("svc"));
-    let dst_prefix = optional(section.key("dstPrefix"), Field::path, prefix);
-    let identifiers = identifiers(section.key("identifier"), section.reader());
-    let interpreter = interpreter::read(section.key("interpreter"));
-    let client = client(section.key("client"));
-    let service = service(section.key("service"));
-    let cache = cache(section.key("bindingCache"));
-    let millis = |key, default| section.key(key).millis().unwrap_or(default);
-    let kib = |key, least, default| {
-        let kib = section.key(key).integer(least..=1 << 20).unwrap_or(default);
-        usize::try_from(kib).unwrap_or(0) << 10
-    };
-    let binding_timeout = millis("bindingTimeoutMs", Duration::from_secs(10));
-    let stream_after_bytes = kib("streamAfterContentLengthKB", 0, 5);
-    let max_headers_bytes = kib("maxHeadersKB", 1, 8);
-    let max_initial_line_bytes = kib("maxInitialLineKB", 1, 4);
-    let max_err_response_bytes = kib("maxErrResponseKB", 0, 5120);
-    let _ = section.key("experimental").boolean();
-    let streaming = section.key("streamingEnabled");
-    let spot = streaming.spot();
-    if streaming.boolean() == Some(false) {
-        let message = "`streamingEnabled: false` is not supported yet";
-        section.reader().mistake(spot, message, None);
-    }
-    section.legacy("announcers", "announcing was for ZooKeeper server sets");
-    section.legacy("compressionLevel", "responses are never compressed");
-    for key in LATER {
-        section.not_yet(key);
-    }
-    let (client, total_timeout) = (client?, service?);
-    Some(Router {
-        label: label.unwrap_or_else(|| protocol.unwrap_or("http").to_owned()),
-        servers: listeners?,
-        dtab: dtab?,
-        dst_prefix: dst_prefix?,
-        identifiers: identifiers?,
-        interpreter: interpreter?,
-        binding_timeout,
-        total_timeout,
-        attempt_timeout: client.attempt_timeout,
-        connect_timeout: client.connect_timeout,
-        max_headers_bytes,
-        max_initial_line_bytes,
-        stream_after_bytes,
-        max_err_response_bytes,
-        cache: cache?,
-    })
+/// One router.
+#[derive(Clone, Debug)]
+pub struct Router {
+    /// What its servers and its clients speak.
+    pub protocol: Protocol,
+    /// Name in metrics, logs and pages; unique.
+    pub label: String,
+    /// Where it listens.
+    pub servers: Vec<Server>,
+    /// Base delegation table; sent to namerd with each interest's router.
+    pub dtab: Dtab,
+    /// In front of every identified name.
+    pub dst_prefix: Path,
+    /// Tried in order.
+    pub identifiers: Vec<Identifier>,
+    /// Who binds names.
+    pub interpreter: Interpreter,
+    /// `client`, by bound id.
+    pub client: Settings<ClientSettings>,
+    /// `service`, by logical name.
+    pub service: Settings<ServiceSettings>,
+    /// Longest wait of a request for its name to bind.
+    pub binding_timeout: Duration,
+    /// Of the settings for all names, while the walk reads it here.
+    pub total_timeout: Option<Duration>,
+    /// Likewise.
+    pub attempt_timeout: Option<Duration>,
+    /// Likewise.
+    pub connect_timeout: Duration,
+    /// Sum of header bytes of one message.
+    pub max_headers_bytes: usize,
+    /// Request line or status line.
+    pub max_initial_line_bytes: usize,
+    /// Bodies of known length up to this are buffered whole.
+    pub stream_after_bytes: usize,
+    /// `streamingEnabled: false`: messages are buffered whole, up to 2 GiB - 1.
+    pub buffers_all: bool,
+    /// Limit for the bodies of error responses that we make.
+    pub max_err_response_bytes: usize,
+    /// Cache bounds.
+    pub cache: CacheLimits,
+    /// `originator`: publishes the gauge `rt/<label>/originator`.
+    pub is_originator: bool,
+    /// `tracePropagator` (8.4)
+    pub trace_propagator: TracePropagator,
+    /// `httpAccessLog` or `h2AccessLog` with their companions (15.5).
+    pub access_log: Option<AccessLog>,
+    /// `allowConnect` (ours): CONNECT opens a tunnel instead of being answered 405 (7.9).
+    pub allows_connect: bool,
+    /// `viaPseudonym` (ours): our name in `Via` (8.6).
+    pub via: String,
+    /// `enforceDeadline` (ours): `l5d-ctx-deadline` ends a request instead of being only handed on (8.3).
+    pub enforces_deadline: bool,
+    /// `honorGrpcTimeout` (ours): `grpc-timeout` is an upper bound of the total timeout (8.3).
+    pub honors_grpc_timeout: bool,
+    /// `timeoutStatus` (ours): 503, or 504 (11.2).
+    pub timeout_status: u16,
+    /// `plainErrors` (ours, `h2`): failures of gRPC requests are answered as 1.x does (11.3).
+    pub has_plain_errors: bool,
+    /// `answerUnidentified` (ours, `h2`): 400 instead of a reset stream (11.3).
+    pub answers_unidentified: bool,
 }
 
-/// The default for what is absent; `None` only for what is wrong.
-fn optional<'a, T>(
-    field: Field<'a>,
-    read: impl FnOnce(Field<'a>) -> Option<T>,
-    default: T,
-) -> Option<T> {
-    if field.is_present() {
-        read(field)
-    } else {
-        Some(default)
-    }
+/// What a router speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 and 1.1.
+    Http,
+    /// HTTP/2, gRPC included.
+    H2,
 }
 
-fn protocol(section: &Section<'_>) -> Option<&'static str> {
-    let field = section.need("protocol");
-    let spot = field.spot();
-    let protocol = field.string()?;
-    if protocol == "http" {
-        return Some("http");
-    }
-    let message = if PROTOCOLS_LATER.contains(&protocol.as_str()) {
-        format!("protocol `{protocol}` is not supported yet")
-    } else {
-        format!("unknown protocol `{}`", protocol.escape_debug())
-    };
-    let help = "protocols that can be used: http".to_owned();
-    section.reader().mistake(spot, message, Some(help));
-    None
+/// Request to path (node-proxy 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identifier {
+    /// `io.l5d.header.token`: one segment, the header's value as received.
+    HeaderToken {
+        /// As written; `Host` or `:authority` by default. Compared without regard to case.
+        header: String,
+        /// `lowerCase` (ours): the value is folded.
+        folds_case: bool,
+    },
+    /// `io.l5d.header`: the header's value is a path.
+    Header {
+        /// `l5d-name` by default.
+        header: String,
+    },
+    /// `io.l5d.header.path`: the first segments of the header's value.
+    HeaderPath {
+        /// `:path` by default.
+        header: String,
+        /// How many; `None`: all.
+        segments: Option<usize>,
+    },
+    /// `io.l5d.methodAndHost`
+    MethodAndHost {
+        /// `httpUriInDst`: the segments of the URI's path follow.
+        has_uri: bool,
+    },
+    /// `io.l5d.path`: the first segments of the URI's path.
+    Path {
+        /// How many.
+        segments: usize,
+        /// They are taken off the target that is sent on.
+        consumes: bool,
+    },
+    /// `io.l5d.static`: always the same.
+    Static {
+        /// Behind the prefix.
+        path: Path,
+    },
+    /// `io.l5d.ingress`: by the rules of Ingress objects, which namerd serves.
+    Ingress(IngressRules),
 }
 
-fn listeners(section: &Section<'_>, servers: &mut Servers) -> Option<Vec<Server>> {
-    let field = section.need("servers");
-    let spot = field.key_spot();
-    let sections = field.sections()?;
-    if sections.is_empty() {
-        let message = format!(
-            "{}.servers is empty: a router needs a server",
-            section.name()
-        );
-        section.reader().mistake(spot, message, None);
-    }
-    sections.iter().map(|s| server(s, servers)).collect()
+/// Which Ingress objects count (7.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressRules {
+    /// Those of this namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// `ingressClassAnnotation`
+    pub class: String,
+    /// Default backends are not used.
+    pub ignores_default_backends: bool,
 }
 
-fn server(section: &Section<'_>, servers: &mut Servers) -> Option<Server> {
-    let field = section.key("ip");
-    let shown = field.string().unwrap_or_else(|| "127.0.0.1".to_owned());
-    let addr = address(section, 4140);
-    section.legacy("label", "metrics call a server by its ip and port");
-    section.legacy("announce", "nothing is announced");
-    let clear_context = section.key("clearContext").boolean().unwrap_or(false);
-    let depth = section.key("maxCallDepth").integer(1..=1_000_000);
-    for key in SERVER_LATER {
-        section.not_yet(key);
-    }
-    let addr = addr?;
-    servers.add(addr, section.spot(), section);
-    Some(Server {
-        addr,
-        label: format!("{shown}/{}", addr.port()),
-        clear_context,
-        max_call_depth: depth.and_then(|d| usize::try_from(d).ok()).unwrap_or(1000),
-    })
+/// How the trace context travels (8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracePropagator {
+    /// `io.l5d.default`: `l5d-ctx-trace`.
+    L5d,
+    /// `io.l5d.zipkin`: `x-b3-*`.
+    Zipkin,
+    /// `io.l5d.w3c` (ours): `traceparent` and `tracestate`, besides `l5d-ctx-trace`.
+    W3c,
 }
 
-fn identifiers(field: Field<'_>, reader: &Reader) -> Option<Vec<Identifier>> {
-    if !field.is_present() {
-        return Some(vec![Identifier::HeaderToken {
-            header: "Host".to_owned(),
-        }]);
-    }
-    if !field.is_list() {
-        return Some(vec![identifier(field.section()?)?]);
-    }
-    let spot = field.spot();
-    let sections = field.sections()?;
-    if sections.is_empty() {
-        let message = "`identifier` is an empty list: no request would have a name";
-        reader.mistake(spot, message, None);
-    }
-    sections.into_iter().map(identifier).collect()
+/// The access log (15.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// The file.
+    pub path: PathBuf,
+    /// When it is put aside.
+    pub roll: Roll,
+    /// Written on behind what is there.
+    pub appends: bool,
+    /// How many rolled files are kept; `None`: all.
+    pub kept: Option<u32>,
+    /// `accessLogFormat: json` (ours).
+    pub is_json: bool,
 }
 
-fn identifier(mut section: Section<'_>) -> Option<Identifier> {
-    section.kind(&IDENTIFIERS)?;
-    let field = section.key("header");
-    let spot = field.spot();
-    let header = field.string().unwrap_or_else(|| "Host".to_owned());
-    section.not_yet("lowerCase");
-    if http::HeaderName::from_bytes(header.as_bytes()).is_err() {
-        let message = format!("`{}` is not a header name", header.escape_debug());
-        section.reader().mistake(spot, message, None);
-        return None;
-    }
-    Some(Identifier::HeaderToken { header })
+/// When a log file is put aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roll {
+    /// `never`
+    Never,
+    /// `hourly`
+    Hourly,
+    /// `daily`
+    Daily,
+    /// `weekly(n)`: on this day, 1 is Sunday.
+    Weekly(u8),
+    /// Such as `3.megabytes`: bytes.
+    Size(u64),
 }
 
-struct Client {
-    attempt_timeout: Option<Duration>,
-    connect_timeout: Duration,
+/// Who binds names, and how it is reached (node-proxy 12.1, 12.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// `io.l5d.mesh`, ...
+    pub kind: String,
+    /// Candidates; each is looked up again before a connection. Empty for kind `default`: those of the command line.
+    pub dst: Vec<(String, u16)>,
+    /// The dtab namespace; `None`: no stored dtab.
+    pub root: Option<String>,
+    /// Run by namerd.
+    pub transformers: Vec<TransformerSpec>,
+    /// Longest wait between two attempts to reach a namerd.
+    pub retry_max: Duration,
+    /// TLS to namerd; `None`: in clear text.
+    pub tls: Option<ClientTls>,
+    /// `tokenFile`: a file with the token that is shown to namerd, such as that of a projected service-account token.
+    pub token_file: Option<PathBuf>,
 }
 
-fn client(field: Field<'_>) -> Option<Client> {
-    let mut client = Client {
-        attempt_timeout: None,
-        connect_timeout: Duration::from_secs(1),
-    };
-    if let Some(section) = layer(field)? {
-        client.attempt_timeout = limit(section.key("requestAttemptTimeoutMs"));
-        if let Some(time) = section.key("connectTimeoutMs").millis() {
-            client.connect_timeout = time;
-        }
-        section.refuse(
-            "requestAuthorizers",
-            "`requestAuthorizers` existed for Istio's mixer only and cannot be used",
-            None,
-        );
-        for key in CLIENT_LATER {
-            section.not_yet(key);
+/// Bounds of the caches (node-proxy 12.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Names with their overrides.
+    pub paths: usize,
+    /// Bound trees.
+    pub trees: usize,
+    /// Bound ids with residual.
+    pub bounds: usize,
+    /// Bound ids.
+    pub clients: usize,
+    /// How long an unused entry stays.
+    pub idle_ttl: Duration,
+}
+
+/// The longest wait between two attempts to reach a namerd (resolver API 6).
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Protocol {
+    /// As the file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::H2 => "h2",
         }
     }
-    Some(client)
-}
 
-/// The total timeout.
-fn service(field: Field<'_>) -> Option<Option<Duration>> {
-    let Some(section) = layer(field)? else {
-        return Some(None);
-    };
-    let total = limit(section.key("totalTimeoutMs"));
-    for key in SERVICE_LATER {
-        section.not_yet(key);
-    }
-    Some(total)
-}
-
-/// `client` or `service`: a map of kind `io.l5d.global`. `Some(None)` if it is absent, `None` if it is wrong.
-fn layer(field: Field<'_>) -> Option<Option<Section<'_>>> {
-    if !field.is_present() {
-        return Some(None);
-    }
-    let mut section = field.section()?;
-    if section.key("kind").is_present() {
-        section.kind(&LAYERS)?;
-    }
-    Some(Some(section))
-}
-
-/// A timeout; 0 or a negative number means none.
-fn limit(field: Field<'_>) -> Option<Duration> {
-    let ms = field.integer(i64::from(i32::MIN)..=i64::from(u32::MAX))?;
-    u64::try_from(ms)
-        .ok()
-        .filter(|ms| *ms > 0)
-        .map(Duration::from_millis)
-}
-
-fn cache(field: Field<'_>) -> Option<CacheLimits> {
-    let mut limits = CacheLimits {
-        paths: 1000,
-        trees: 1000,
-        bounds: 1000,
-        clients: 1000,
-        idle_ttl: Duration::from_secs(600),
-    };
-    if !field.is_present() {
-        return Some(limits);
-    }
-    let section = field.section()?;
-    for (key, limit) in [
-        ("paths", &mut limits.paths),
-        ("trees", &mut limits.trees),
-        ("bounds", &mut limits.bounds),
-        ("clients", &mut limits.clients),
-    ] {
-        let read = section.key(key).integer(1..=1_000_000);
-        if let Some(read) = read.and_then(|n| usize::try_from(n).ok()) {
-            *limit = read;
+    /// What names a request unless the file says otherwise.
+    pub fn identifier(self) -> Identifier {
+        let header = match self {
+            Self::Http => "Host",
+            Self::H2 => ":authority",
+        };
+        Identifier::HeaderToken {
+            header: header.to_owned(),
+            folds_case: false,
         }
     }
-    if let Some(ttl) = section.key("idleTtlSecs").secs() {
-        limits.idle_ttl = ttl;
+}
+
+impl Default for Router {
+    /// A router for `http` without servers, as the tables have it.
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::Http,
+            label: "http".to_owned(),
+            servers: Vec::new(),
+            dtab: Dtab::empty(),
+            dst_prefix: Path::from_elems(Elem::new("svc")),
+            identifiers: vec![Protocol::Http.identifier()],
+            interpreter: Interpreter::default(),
+            client: Settings::default(),
+            service: Settings::default(),
+            binding_timeout: Duration::from_secs(10),
+            total_timeout: None,
+            attempt_timeout: None,
+            connect_timeout: Duration::from_secs(1),
+            max_headers_bytes: 8 << 10,
+            max_initial_line_bytes: 4 << 10,
+            stream_after_bytes: 5 << 10,
+            buffers_all: false,
+            max_err_response_bytes: 5120 << 10,
+            cache: CacheLimits::default(),
+            is_originator: false,
+            trace_propagator: TracePropagator::L5d,
+            access_log: None,
+            allows_connect: false,
+            via: "linkerd".to_owned(),
+            enforces_deadline: false,
+            honors_grpc_timeout: false,
+            timeout_status: 503,
+            has_plain_errors: false,
+            answers_unidentified: false,
+        }
     }
-    Some(limits)
+}
+
+impl Default for Interpreter {
+    /// Kind `default`.
+    fn default() -> Self {
+        Self {
+            kind: "default".to_owned(),
+            dst: Vec::new(),
+            root: None,
+            transformers: Vec::new(),
+            retry_max: LONGEST_WAIT,
+            tls: None,
+            token_file: None,
+        }
+    }
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            paths: 1000,
+            trees: 1000,
+            bounds: 1000,
+            clients: 1000,
+            idle_ttl: Duration::from_secs(600),
+        }
+    }
 }

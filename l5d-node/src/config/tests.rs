@@ -36,10 +36,7 @@ fn defaults_are_those_of_the_tables() {
     assert_eq!(router.cache.idle_ttl, Duration::from_secs(600));
     assert_eq!(router.servers[0].label, "127.0.0.1/0");
     assert_eq!(router.servers[0].max_call_depth, 1000);
-    let host = Identifier::HeaderToken {
-        header: "Host".to_owned(),
-    };
-    assert_eq!(router.identifiers, [host]);
+    assert_eq!(router.identifiers, [Protocol::Http.identifier()]);
 }
 
 #[test]

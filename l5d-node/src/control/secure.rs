@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::ClientTls;
+use crate::config::{ClientTls, TlsVersions};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +103,10 @@ static ONLY_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static ONLY_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 fn versions(tls: &ClientTls) -> &'static [&'static SupportedProtocolVersion] {
-    match (tls.only_1_2, tls.only_1_3) {
-        (true, _) => ONLY_1_2,
-        (_, true) => ONLY_1_3,
-        _ => rustls::ALL_VERSIONS,
+    match tls.versions {
+        TlsVersions::Only12 => ONLY_1_2,
+        TlsVersions::Only13 => ONLY_1_3,
+        TlsVersions::Both => rustls::ALL_VERSIONS,
     }
 }
 

@@ -438,11 +438,8 @@ async fn the_default_interpreter_shows_what_the_command_line_says() {
     let config = read("l5d.yml", text).expect("it is right");
     let tls = ClientTls {
         common_name: Some("namerd".to_owned()),
-        is_unchecked: false,
         trust: vec!["ca.pem".into()],
-        client_auth: None,
-        only_1_3: false,
-        only_1_2: false,
+        ..ClientTls::default()
     };
     let identity = Identity {
         namerd: vec![("h".to_owned(), 1)],

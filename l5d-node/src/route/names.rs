@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::balance::{Registry, RequestCounts};
 use crate::cache::{Name, NameState, Names};
-use crate::config::Router;
+use crate::config::{Router, ServiceSettings};
 
 /// The routes of one router, of one worker.
 pub struct Routes {
@@ -38,6 +38,8 @@ pub struct Route {
     pub shown: String,
     /// The request's override.
     pub local: Rc<Override>,
+    /// What holds for the name.
+    pub service: Arc<ServiceSettings>,
     /// What happened.
     pub stats: Arc<ServiceStats>,
     name: RefCell<Arc<Name>>,
@@ -185,6 +187,7 @@ impl Routes {
         );
         Route {
             name: RefCell::new(self.look_up(&path, local)),
+            service: self.router.service.of(&path),
             path,
             shown,
             local: local.clone(),

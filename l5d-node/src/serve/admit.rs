@@ -48,7 +48,9 @@ pub(super) fn identify(
     }
     let mut missing = "";
     for identifier in &server.router.config.identifiers {
-        let Identifier::HeaderToken { header } = identifier;
+        let Identifier::HeaderToken { header, .. } = identifier else {
+            continue;
+        };
         let value = request.field(head, header).unwrap_or_default();
         if let Some(route) = server.router.routes.route(value, local, now) {
             return Ok(route);

@@ -179,6 +179,7 @@ impl Setup {
                 stats.clients.clone(),
                 config.cache.clients,
                 config.cache.idle_ttl,
+                config.client.clone(),
                 self.workers,
             ),
             no_override: Rc::default(),

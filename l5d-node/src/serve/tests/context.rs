@@ -1,6 +1,7 @@
 //! Context headers and names: node-proxy 7.2, 7.9, 8 and the example of two hops, 8.9.
 
 use super::*;
+use crate::config::Identifier;
 
 #[tokio::test]
 async fn two_hops_as_in_the_example_of_8_9() {
@@ -232,6 +233,7 @@ async fn another_header_can_name_the_destination() {
     let proxy = Proxy::with(|r| {
         r.identifiers = vec![Identifier::HeaderToken {
             header: "my-header".into(),
+            folds_case: false,
         }];
     });
     let name = r"/svc/\x66\x6f\x6f\x2f\x62\x61\x72";

@@ -22,9 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Servers, start};
 use crate::cache::{Cluster, Leaf, Name, NameState, Names};
-use crate::config::{
-    Admin, CacheLimits, Config, Identifier, Interpreter, Router, Server as ServerConfig,
-};
+use crate::config::{Admin, Config, Interpreter, Router, Server as ServerConfig};
 
 /// A proxy with two routers, `outgoing` (0) and `incoming` (1), one worker.
 pub(super) struct Proxy {
@@ -93,41 +91,14 @@ pub(super) fn leaf(cluster: &Arc<Cluster>, residual: &str) -> NameState {
 pub(super) fn router(label: &str) -> Router {
     Router {
         label: label.to_owned(),
-        servers: vec![ServerConfig {
-            addr: ([127, 0, 0, 1], 0).into(),
-            label: "127.0.0.1/0".to_owned(),
-            clear_context: false,
-            max_call_depth: 1000,
-        }],
+        servers: vec![ServerConfig::default()],
         dtab: Dtab::parse("/svc => /host;/host => /#/test").unwrap(),
-        dst_prefix: Path::parse("/svc").unwrap(),
-        identifiers: vec![Identifier::HeaderToken {
-            header: "Host".to_owned(),
-        }],
         interpreter: Interpreter {
             kind: "io.l5d.mesh".to_owned(),
-            dst: Vec::new(),
-            root: None,
-            transformers: Vec::new(),
             retry_max: Duration::from_secs(1),
-            tls: None,
-            token_file: None,
+            ..Interpreter::default()
         },
-        binding_timeout: Duration::from_secs(10),
-        total_timeout: None,
-        attempt_timeout: None,
-        connect_timeout: Duration::from_secs(1),
-        max_headers_bytes: 8 << 10,
-        max_initial_line_bytes: 4 << 10,
-        stream_after_bytes: 5 << 10,
-        max_err_response_bytes: 5 << 20,
-        cache: CacheLimits {
-            paths: 1000,
-            trees: 1000,
-            bounds: 1000,
-            clients: 1000,
-            idle_ttl: Duration::from_secs(600),
-        },
+        ..Router::default()
     }
 }
 
@@ -147,10 +118,9 @@ impl Proxy {
             routers: routers.to_vec(),
             admin: Admin {
                 addr: ([127, 0, 0, 1], 0).into(),
-                shutdown_grace: Duration::from_secs(10),
+                ..Admin::default()
             },
-            max_stale: None,
-            warnings: Vec::new(),
+            ..Config::default()
         };
         let (names, stop) = (Arc::new(Fixed::default()), CancellationToken::new());
         let shared: Arc<dyn Names> = names.clone();

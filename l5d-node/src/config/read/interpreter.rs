@@ -5,13 +5,12 @@ use std::time::Duration;
 use l5d_config::{Field, Kinds, Section, transformers};
 use l5d_naming::Path;
 
-use super::read::NOT_YET;
-use super::{Interpreter, client_tls};
+use super::{NOT_YET, tls};
+use crate::config::Interpreter;
+use crate::config::router::LONGEST_WAIT;
 
 /// Where namerd serves the resolver API, unless the configuration says otherwise.
 const RESOLVER_PORT: u16 = 4321;
-/// The longest wait between two attempts (resolver API 6).
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 const MOVED: &str = "reads dtabs itself, which now belongs to namerd's stores; `namerctl migrate FILE` splits the configuration";
 
@@ -34,14 +33,14 @@ const KINDS: Kinds = Kinds {
 
 pub(super) fn read(field: Field<'_>) -> Option<Interpreter> {
     if !field.is_present() {
-        return Some(default());
+        return Some(Interpreter::default());
     }
     let mut section = field.section()?;
     let kind = section.kind(&KINDS)?;
     let mut interpreter = Interpreter {
         kind: kind.to_owned(),
         transformers: transformers(section.key("transformers")),
-        ..default()
+        ..Interpreter::default()
     };
     let is_experimental = section.key("experimental").boolean().unwrap_or(false);
     if kind == "default" {
@@ -60,23 +59,11 @@ pub(super) fn read(field: Field<'_>) -> Option<Interpreter> {
     let dst = destinations(&section, kind);
     interpreter.retry_max = retry(&section);
     without_effect(&section, kind);
-    interpreter.tls = client_tls::read(section.key("tls"), kind == "io.l5d.namerd");
+    interpreter.tls = tls::read(section.key("tls"), kind == "io.l5d.namerd");
     interpreter.token_file = section.key("tokenFile").string().map(Into::into);
     interpreter.dst = dst?;
     interpreter.root = Some(root?);
     Some(interpreter)
-}
-
-fn default() -> Interpreter {
-    Interpreter {
-        kind: "default".to_owned(),
-        dst: Vec::new(),
-        root: None,
-        transformers: Vec::new(),
-        retry_max: LONGEST_WAIT,
-        tls: None,
-        token_file: None,
-    }
 }
 
 /// `root` of the mesh kind: a path of one element.

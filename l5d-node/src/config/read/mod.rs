@@ -1,12 +1,16 @@
 //! The file as a whole: top level and admin.
 
+mod interpreter;
+mod router;
+mod tls;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
 use l5d_config::{Field, Kinds, Mistakes, Reader, Scalars, Section, Spot};
 
-use super::{Admin, Config, Router, router};
+use super::{Admin, Config, Router};
 
 const TELEMETERS: Kinds = Kinds {
     what: "telemeter",
@@ -54,7 +58,7 @@ fn top_level(top: &Section<'_>) -> Option<Config> {
         routers: routers?,
         admin: admin?,
         max_stale,
-        warnings: Vec::new(),
+        ..Config::default()
     })
 }
 
@@ -65,7 +69,7 @@ fn admin(field: Field<'_>, servers: &mut Servers) -> Option<Admin> {
         servers.take(DEFAULT.into());
         return Some(Admin {
             addr: DEFAULT.into(),
-            shutdown_grace: GRACE,
+            ..Admin::default()
         });
     }
     let section = field.section()?;
@@ -84,6 +88,7 @@ fn admin(field: Field<'_>, servers: &mut Servers) -> Option<Admin> {
     Some(Admin {
         addr,
         shutdown_grace,
+        ..Admin::default()
     })
 }
 
