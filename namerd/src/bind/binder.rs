@@ -1,7 +1,7 @@
 //! The door to bindings: one for each distinct question, whoever asks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -107,7 +107,6 @@ impl Binder {
                 number: number.value(),
                 key: key.clone(),
                 state: Cell::new(BindState::Pending),
-                partial: Cell::new(false),
                 work: OnceLock::new(),
                 _number: number,
             }
@@ -252,7 +251,7 @@ impl Core {
             replacements,
             caller,
             state: Arc::clone(&binding.state),
-            partial: Arc::clone(&binding.partial),
+            partial: AtomicBool::new(false),
         });
         let weak: Weak<Transformed> = Arc::downgrade(&transformed);
         let handle = self.engine.add(weak);

@@ -1,6 +1,7 @@
 //! What is asked and what is answered: questions, bindings, their clusters.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use l5d_naming::{ClusterId, Dtab, EndpointSet, NameTree, Path, Replicas, Weight};
@@ -86,11 +87,8 @@ pub struct Binding {
     pub number: u32,
     /// The question.
     pub key: BindKey,
-    /// The answer.
+    /// The answer. Its version moves too when [`Binding::is_partial`] changes.
     pub state: Arc<Cell<BindState>>,
-    /// Whether a union of the answer leaves out a branch that is still pending (naming 4.2), so that a better tree is to
-    /// be expected. Set before `state` when both change.
-    pub partial: Arc<Cell<bool>>,
     /// Computes the answer; begun outside of any lock by the first who asks.
     pub(super) work: OnceLock<(Arc<super::transformed::Transformed>, Handle)>,
     pub(super) _number: Number,
@@ -113,6 +111,15 @@ impl BindError {
             | BindError::Namer(m)
             | BindError::Store(m) => m,
         }
+    }
+}
+
+impl Binding {
+    /// Whether a union of the answer leaves out a branch that is still pending (naming 4.2), so that a better tree is to
+    /// be expected. Set before `state`: who sees a version sees this of it, or of a newer one.
+    pub fn is_partial(&self) -> bool {
+        let work = self.work.get();
+        work.is_some_and(|(transformed, _)| transformed.partial.load(Ordering::Acquire))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A binding as a router asked for it: the base's tree with the router's transformers applied (naming 6, resolver
 //! API 3).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use l5d_naming::limits::BIND_LEAVES;
@@ -25,7 +26,7 @@ pub(super) struct ClusterKey {
     audience: Audience,
 }
 
-/// Feeds a binding's cells from its base.
+/// Feeds a binding's cell from its base.
 pub(super) struct Transformed {
     pub(super) core: Weak<Core>,
     pub(super) base: Arc<Base>,
@@ -35,7 +36,8 @@ pub(super) struct Transformed {
     /// Nothing but what the answer depends on.
     pub(super) caller: Caller,
     pub(super) state: Arc<Cell<BindState>>,
-    pub(super) partial: Arc<Cell<bool>>,
+    /// Kept beside the state: there is one for each name of each node, and it is nearly always false.
+    pub(super) partial: AtomicBool,
 }
 
 /// A leaf on its way through the list.
@@ -65,8 +67,12 @@ impl Recompute for Transformed {
             }
             Err(state) => (state, false),
         };
-        self.partial.set(partial);
-        self.state.set(state);
+        // Before the state, which wakes who waits for either.
+        if self.partial.swap(partial, Ordering::AcqRel) == partial {
+            self.state.set(state);
+        } else {
+            self.state.replace(state);
+        }
     }
 }
 

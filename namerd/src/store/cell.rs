@@ -48,21 +48,27 @@ struct Subs {
     entries: Mutex<Entries>,
 }
 
-/// Who listens, and under which token.
-type Slot = Option<(Weak<dyn Listener>, u64)>;
+/// A place in the list of listeners.
+enum Slot {
+    /// Who listens, and under which token.
+    Taken(Weak<dyn Listener>, u64),
+    /// Nobody; the next place that is free.
+    Free(Option<u32>),
+}
 
 #[derive(Default)]
 struct Entries {
     /// Most cells have one listener or none, and there are millions.
     slots: SmallVec<[Slot; 1]>,
-    free: Vec<usize>,
-    live: usize,
+    /// The first of the free places, each of which names the next.
+    free: Option<u32>,
+    live: u32,
 }
 
 /// Ends the registration when dropped.
 pub struct Subscription {
     subs: Weak<Subs>,
-    slot: usize,
+    slot: u32,
 }
 
 // === impl Cell ===
@@ -109,7 +115,9 @@ impl<T> Cell<T> {
 
     /// How many listen now.
     pub fn listeners(&self) -> usize {
-        self.subs.get().map_or(0, |subs| subs.entries.lock().live)
+        self.subs
+            .get()
+            .map_or(0, |subs| subs.entries.lock().live as usize)
     }
 }
 
@@ -172,19 +180,7 @@ impl<T: Send + Sync> Dep for Cell<T> {
 
     fn listen(&self, listener: Weak<dyn Listener>, token: u64) -> Subscription {
         let subs = self.subs.get_or_init(Arc::default);
-        let mut entries = subs.entries.lock();
-        let slot = match entries.free.pop() {
-            Some(slot) => {
-                entries.slots[slot] = Some((listener, token));
-                slot
-            }
-            None => {
-                entries.slots.push(Some((listener, token)));
-                entries.slots.len() - 1
-            }
-        };
-        entries.live += 1;
-        drop(entries);
+        let slot = subs.entries.lock().enter(listener, token);
         // Who listens looks at the version afterwards.
         fence(Ordering::SeqCst);
         Subscription {
@@ -213,15 +209,43 @@ impl<T: fmt::Debug> fmt::Debug for Cell<T> {
 impl Subs {
     fn notify_all(&self) {
         // Collected first: a listener may register or end registrations.
-        let listeners: Vec<_> = {
+        let listeners: SmallVec<[_; 2]> = {
             let entries = self.entries.lock();
-            entries.slots.iter().flatten().cloned().collect()
+            let there = entries.slots.iter().filter_map(|slot| match slot {
+                Slot::Taken(listener, token) => Some((listener.upgrade()?, *token)),
+                Slot::Free(_) => None,
+            });
+            there.collect()
         };
         for (listener, token) in listeners {
-            if let Some(listener) = listener.upgrade() {
-                listener.notify(token);
-            }
+            listener.notify(token);
         }
+    }
+}
+
+// === impl Entries ===
+
+impl Entries {
+    fn enter(&mut self, listener: Weak<dyn Listener>, token: u64) -> u32 {
+        self.live += 1;
+        let taken = Slot::Taken(listener, token);
+        if let Some(place) = self.free
+            && let Some(slot) = self.slots.get_mut(place as usize)
+            && let Slot::Free(next) = *slot
+        {
+            self.free = next;
+            *slot = taken;
+            return place;
+        }
+        self.slots.push(taken);
+        self.slots.len() as u32 - 1
+    }
+
+    /// Frees a place; gives what was in it.
+    fn leave(&mut self, place: u32) -> Slot {
+        self.live -= 1;
+        let free = Slot::Free(self.free.replace(place));
+        std::mem::replace(&mut self.slots[place as usize], free)
     }
 }
 
@@ -231,9 +255,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(subs) = self.subs.upgrade() {
             let mut entries = subs.entries.lock();
-            let gone = entries.slots[self.slot].take();
-            entries.free.push(self.slot);
-            entries.live -= 1;
+            let gone = entries.leave(self.slot);
             drop(entries);
             // Its last reference may go here; not under the lock.
             drop(gone);
@@ -292,6 +314,33 @@ mod tests {
         cell.set(2);
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert_eq!(cell.listeners(), 0);
+    }
+
+    #[test]
+    fn places_of_listeners_that_left_are_taken_again() {
+        let cell = Cell::new(0);
+        let count = Arc::new(Count::default());
+        let listener: Arc<dyn Listener> = Arc::clone(&count) as _;
+        let mut held: Vec<_> = (0..8)
+            .map(|_| cell.listen(Arc::downgrade(&listener), 1))
+            .collect();
+        for round in 0..100 {
+            // Out of order, several at a time.
+            held.swap_remove(round % 5);
+            held.swap_remove(round % 3);
+            held.extend((0..2).map(|_| cell.listen(Arc::downgrade(&listener), 1)));
+        }
+        let places = cell.subs.get().expect("somebody listens");
+        assert_eq!(places.entries.lock().slots.len(), 8);
+        held.truncate(3);
+        count.0.store(0, Ordering::SeqCst);
+        cell.set(1);
+        assert_eq!((cell.listeners(), count.0.load(Ordering::SeqCst)), (3, 3));
+    }
+
+    #[test]
+    fn a_listener_takes_no_more_than_its_handle_and_token() {
+        assert_eq!(size_of::<Slot>(), size_of::<(Weak<dyn Listener>, u64)>());
     }
 
     #[tokio::test]

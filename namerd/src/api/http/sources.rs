@@ -126,8 +126,8 @@ impl Trees {
     /// Waits until all names and leaves are known.
     async fn complete(&self, tree: &NameTree<BoundLeaf>) {
         if self.deadline.is_some() {
-            let is_whole = |is_partial: &bool| !is_partial;
-            self.binding.partial.wait_for(is_whole).await;
+            let is_whole = |_: &BindState| !self.binding.is_partial();
+            self.binding.state.wait_for(is_whole).await;
         }
         let mut clusters = Vec::new();
         tree.for_each_leaf(&mut |leaf| clusters.push(Arc::clone(&leaf.cluster)));

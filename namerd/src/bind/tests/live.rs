@@ -210,7 +210,7 @@ fn pending_branches() {
     assert_eq!(show(&alt), "pending");
     assert_eq!(show(&behind), "/#/fake/b");
     assert_eq!(
-        (show(&union).as_str(), union.partial.value()),
+        (show(&union).as_str(), union.is_partial()),
         ("/#/fake/b", true)
     );
     assert_eq!(show(&alone), "pending");
@@ -218,7 +218,7 @@ fn pending_branches() {
     world.settle();
     assert_eq!(show(&alt), "/#/fake/a");
     assert_eq!(
-        (show(&union).as_str(), union.partial.value()),
+        (show(&union).as_str(), union.is_partial()),
         ("/#/fake/a & /#/fake/b", false)
     );
     assert_eq!(show(&alone), "/#/fake/a & /#/fake/a + /x");

@@ -162,7 +162,7 @@ fn found(binding: &Binding) -> Result_ {
         BindState::Failed(_) => Result_::Failed(show(binding)),
         BindState::Tree(tree) => Result_::Tree(
             tree.map(&mut |l| (l.cluster.id.0.clone(), l.residual.clone(), l.tree_weight)),
-            binding.partial.value(),
+            binding.is_partial(),
         ),
     }
 }

@@ -19,7 +19,7 @@ type Few = SmallVec<[u32; 4]>;
 #[derive(Debug)]
 pub(super) struct FollowedTree {
     pub(super) frames: Arc<TreeFrames>,
-    _bells: [Subscription; 2],
+    _bell: Subscription,
     users: u32,
     /// Interests that have not been given this tree yet.
     asking: Few,
@@ -63,13 +63,9 @@ impl Session {
         let listener = self.listener();
         let frames = &self.hub.frames;
         let tree = self.trees.entry(number).or_insert_with(|| {
-            let token = u64::from(number);
             FollowedTree {
                 // Listened to before it is read.
-                _bells: [
-                    binding.state.listen(listener.clone(), token),
-                    binding.partial.listen(listener, token),
-                ],
+                _bell: binding.state.listen(listener, u64::from(number)),
                 frames: frames.tree(binding),
                 users: 0,
                 asking: Few::new(),
@@ -177,7 +173,7 @@ impl Session {
         let Some(hold) = next.hold.filter(|hold| now < *hold) else {
             return true;
         };
-        let unknown = tree.frames.binding.partial.value()
+        let unknown = tree.frames.binding.is_partial()
             || next.now.numbers().any(|n| {
                 self.clusters
                     .get(&n)
