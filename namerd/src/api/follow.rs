@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use l5d_resolver::v1;
 use prost::Message as _;
-use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, Streaming};
 use tonic::{Code, Status};
@@ -19,17 +18,14 @@ use super::accept::Peer;
 use super::serve::Api;
 use super::status;
 use crate::auth::NodeGuard;
-use crate::stream::{Claim, Doors, End, follow};
-
-/// Chunks between a session and its connection: the one that is being written.
-const CHUNKS: usize = 1;
+use crate::stream::{Chunks, Claim, Doors, End, follow};
 
 /// What a stream holds to read messages into: acknowledgements are small, and a greater message makes room for itself.
 const READ_BUFFER: usize = 256;
 /// Only for senders, which this is not.
 const NO_YIELD: usize = 32 << 10;
 
-/// Begins a stream: a task drives the session, the body hands on what it decides.
+/// Begins a stream: a task hears the node; the body asks for what is to be written, on the task of the connection.
 pub(super) fn respond(
     api: &Api,
     doors: &Doors,
@@ -49,7 +45,6 @@ pub(super) fn respond(
     };
     let ups = Streaming::new_request(decoder, request.into_body(), None, Some(limits.hello_bytes));
     let ups = ups.map(|up| up.map_err(|status| status::to_end(&status)));
-    let (out, chunks) = mpsc::channel(CHUNKS);
     let name = peer.as_ref().map_or(String::new(), |p| p.addr.to_string());
     let doors = Doors {
         aged: peer
@@ -58,9 +53,9 @@ pub(super) fn respond(
         ..doors.clone()
     };
     let claim = claim(Arc::clone(&api.nodes), peer.as_ref(), authorization);
-    let session = follow(api.hub.clone(), doors, name, claim, ups, out);
+    let (serving, chunks) = follow(api.hub.clone(), doors, name, claim, ups);
     let task = tokio::spawn(async move {
-        let end = session.await;
+        let end = serving.await;
         if let (End::Stalled(_), Some(peer)) = (&end, peer) {
             // Nothing can be told on a stream that nobody reads.
             peer.abort.cancel();
@@ -96,7 +91,7 @@ fn claim(
 
 /// The bytes of a session as they come, then its end as trailers. Dropping it ends the session.
 struct FollowBody {
-    chunks: mpsc::Receiver<Bytes>,
+    chunks: Chunks,
     session: Option<AbortOnDropHandle<End>>,
 }
 
@@ -108,7 +103,7 @@ impl Body for FollowBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(chunk) = ready!(self.chunks.poll_recv(cx)) {
+        if let Some(chunk) = ready!(self.chunks.poll_next(cx)) {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(session) = &mut self.session else {

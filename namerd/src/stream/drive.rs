@@ -1,23 +1,20 @@
-//! Drives one session: hears the node, wakes when cells ring, hands bytes over when there is room.
-//!
-//! Room is one chunk of the `out` channel. Whoever empties it does so at the pace of the peer's window, so that this is the
-//! only queue of a stream, and what does not fit is not decided upon yet.
+//! Serves one stream: greets the node, hears it, looks at the time. What is written is asked for at the [`super::desk`] by
+//! whoever sends it, at the pace of the peer's window.
 
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use l5d_resolver::v1;
 use l5d_resolver::v1::up;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::desk::{Chunks, Desk};
 use super::hub::Hub;
-use super::limits::{Limits, TURN_BYTES};
+use super::limits::Limits;
 use super::session::{End, Session};
 use super::sources::behind;
 use crate::store::Cell;
@@ -48,24 +45,40 @@ pub const MOVE_WITHIN: Duration = Duration::from_secs(10);
 /// How often a replica that is behind looks whether it has caught up.
 const CATCH_UP_TICK: Duration = Duration::from_millis(100);
 
-/// Serves one `Follow` stream to its end and says why it ended. Dropping the future ends the session.
-pub async fn follow(
+/// One `Follow` stream: what serves it to its end and says why it ended, and the bytes that it gives. Dropping either ends
+/// the session.
+pub fn follow(
     hub: Arc<Hub>,
     doors: Doors,
     peer: String,
     claim: impl Future<Output = Result<Claim, End>>,
     ups: impl Stream<Item = Result<v1::Up, End>>,
-    out: mpsc::Sender<Bytes>,
-) -> End {
-    let mut counted = Counted {
-        hub: &hub,
-        peer: peer.clone(),
-        end: End::Closed,
+) -> (impl Future<Output = End>, Chunks) {
+    let desk = Desk::new();
+    let chunks = desk.chunks();
+    let serving = async move {
+        // Last to be dropped: whoever waits for it finds the session gone.
+        let mut counted = Counted {
+            hub: &hub,
+            peer: peer.clone(),
+            end: End::Closed,
+        };
+        let _open = Open(&desk);
+        if let Err(end) = serve(&hub, &doors, peer, claim, ups, &desk).await {
+            counted.end = end;
+        }
+        counted.end.clone()
     };
-    if let Err(end) = serve(&hub, &doors, peer, claim, ups, &out).await {
-        counted.end = end;
+    (serving, chunks)
+}
+
+/// Takes the session out when dropped: a stream may be given up at any moment.
+struct Open<'a>(&'a Desk);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
-    counted.end.clone()
 }
 
 /// Counts and logs the end of a stream when dropped: a stream that the peer gave up is dropped without an end of its own.
@@ -109,7 +122,7 @@ async fn serve(
     peer: String,
     claim: impl Future<Output = Result<Claim, End>>,
     ups: impl Stream<Item = Result<v1::Up, End>>,
-    out: &mpsc::Sender<Bytes>,
+    desk: &Desk,
 ) -> Result<(), End> {
     let mut ups = pin!(ups);
     if !doors.ready.value() {
@@ -132,19 +145,14 @@ async fn serve(
         Instant::now(),
     )?;
     tracing::info!(?node, %peer, ?version, "node follows");
-    Driver {
-        session,
-        out,
+    desk.begin(session);
+    let hearer = Hearer {
+        desk,
         doors,
-        has_work: true,
         has_more_wants: false,
-        next_turn: Instant::now(),
-        turn_bytes: 0,
-        blocked_since: None,
         said_goodbye: false,
-    }
-    .run(ups)
-    .await
+    };
+    hearer.run(ups).await
 }
 
 async fn greet(
@@ -181,112 +189,66 @@ async fn catch_up(hub: &Hub, doors: &Doors, hello: &v1::Hello) -> Result<(), End
     }
 }
 
-struct Driver<'a> {
-    session: Session,
-    out: &'a mpsc::Sender<Bytes>,
+/// Hears the node until the stream ends.
+struct Hearer<'a> {
+    desk: &'a Desk,
     doors: &'a Doors,
-    /// Whether the session may have something to tell.
-    has_work: bool,
     /// Whether part of a `Want` is left.
     has_more_wants: bool,
-    /// When the next turn may begin (5.2).
-    next_turn: Instant,
-    turn_bytes: usize,
-    /// Since when bytes could be handed over, were there room.
-    blocked_since: Option<Instant>,
     said_goodbye: bool,
 }
 
-impl Driver<'_> {
+impl Hearer<'_> {
     async fn run(
         mut self,
         mut ups: impl Stream<Item = Result<v1::Up, End>> + Unpin,
     ) -> Result<(), End> {
-        let out = self.out;
         let doors = self.doors;
         let mut alarm = pin!(sleep_until(Instant::now()));
         loop {
-            let now = Instant::now();
-            let may_write = self.has_work && now >= self.next_turn;
-            let wake_at = self.wake_at(may_write, now)?;
+            let outlook = self.desk.look(Instant::now())?;
             // An alarm that is too early does no harm, and moving it costs.
-            if alarm.is_elapsed() || wake_at < alarm.deadline() {
-                alarm.as_mut().reset(wake_at);
+            if alarm.is_elapsed() || outlook.look_at < alarm.deadline() {
+                alarm.as_mut().reset(outlook.look_at);
             }
             tokio::select! {
                 () = doors.closed.cancelled() => return Err(End::Leaving),
                 () = doors.leaving.cancelled(), if !self.said_goodbye => {
-                    self.said_goodbye = true;
-                    self.has_work = true;
-                    self.session.goodbye(doors.goodbye, "this replica is shutting down");
+                    self.goodbye(doors.goodbye, "this replica is shutting down")?;
                 }
                 () = doors.aged.cancelled(), if !self.said_goodbye => {
-                    self.said_goodbye = true;
-                    self.has_work = true;
-                    self.session.goodbye(MOVE_WITHIN, "this connection is old: nodes are spread anew");
+                    self.goodbye(MOVE_WITHIN, "this connection is old: nodes are spread anew")?;
                 }
-                up = ups.next(), if self.session.is_listening() => {
+                up = ups.next(), if outlook.is_listening => {
                     let Some(up) = up.transpose()? else {
                         return Ok(());
                     };
-                    let now = Instant::now();
-                    self.session.hear(up, now)?;
-                    self.work(now)?;
+                    self.work(Some(up))?;
                 }
-                () = tokio::task::yield_now(), if self.has_more_wants => self.work(Instant::now())?,
-                () = self.session.rung(), if !self.has_work => self.has_work = true,
-                room = out.reserve(), if may_write => {
-                    // The stream is gone when nobody takes from the channel any more.
-                    let room = room.map_err(|_| End::Closed)?;
-                    self.write(room);
-                }
-                () = out.closed() => return Ok(()),
-                () = alarm.as_mut() => {
-                    self.has_work |= Instant::now() >= self.session.deadline();
-                }
+                () = tokio::task::yield_now(), if self.has_more_wants => self.work(None)?,
+                () = self.desk.called() => self.has_more_wants |= !outlook.is_listening,
+                () = alarm.as_mut() => {}
             }
         }
     }
 
-    fn work(&mut self, now: Instant) -> Result<(), End> {
-        self.has_more_wants = self.session.work(now)?;
-        self.has_work = true;
+    fn work(&mut self, up: Option<v1::Up>) -> Result<(), End> {
+        let now = Instant::now();
+        self.has_more_wants = self.desk.work(|session| {
+            if let Some(up) = up {
+                session.hear(up, now)?;
+            }
+            session.work(now)
+        })?;
         Ok(())
     }
 
-    /// When to look again although nothing happens. Ends a session that takes nothing for too long (K8S-146).
-    fn wake_at(&mut self, may_write: bool, now: Instant) -> Result<Instant, End> {
-        if !may_write {
-            self.blocked_since = None;
-            return Ok(match self.has_work {
-                true => self.next_turn,
-                false => self.session.deadline(),
-            });
-        }
-        let stall = self.session.limits().stall;
-        let ends = *self.blocked_since.get_or_insert(now) + stall;
-        if now >= ends {
-            return Err(End::Stalled(stall));
-        }
-        Ok(ends)
-    }
-
-    fn write(&mut self, room: mpsc::Permit<'_, Bytes>) {
-        let now = Instant::now();
-        self.blocked_since = None;
-        if let Some(chunk) = self.session.next_chunk(now) {
-            self.turn_bytes += chunk.len();
-            room.send(chunk);
-        }
-        self.has_work = self.session.has_more();
-        if !self.has_work || self.turn_bytes >= TURN_BYTES {
-            if self.turn_bytes > 0 {
-                self.next_turn = now + self.session.gap();
-            }
-            self.turn_bytes = 0;
-        }
-        // What was refused is told: the rest of a `Want` may go on.
-        self.has_more_wants = !self.session.is_listening();
+    fn goodbye(&mut self, within: Duration, reason: &str) -> Result<(), End> {
+        self.said_goodbye = true;
+        self.desk.work(|session| {
+            session.goodbye(within, reason);
+            Ok(())
+        })
     }
 }
 

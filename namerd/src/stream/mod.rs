@@ -14,6 +14,7 @@
 mod bell;
 mod bucket;
 mod cluster_frames;
+mod desk;
 mod drive;
 mod encode;
 mod frames;
@@ -32,6 +33,7 @@ mod sources;
 pub(crate) mod tests;
 mod tree_frames;
 
+pub use desk::Chunks;
 pub use drive::{Claim, Doors, MOVE_WITHIN, follow};
 pub use gap::{Gap, adapt};
 pub use hub::Hub;

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -247,10 +248,10 @@ impl Session {
         Ok(!self.inbox.is_empty())
     }
 
-    /// Waits until something that is followed has changed. Cancel safe.
-    pub fn rung(&self) -> impl Future<Output = ()> + Send + use<> {
-        let bell = Arc::clone(&self.bell);
-        async move { bell.rung().await }
+    /// Wakes the one who writes when something that is followed changes next; [`Session::has_more`] says whether something
+    /// has.
+    pub fn listen(&self, writer: &Waker) {
+        self.bell.listen(writer);
     }
 
     /// When [`Session::next_chunk`] has something to give although nothing has changed.
