@@ -12,10 +12,11 @@ use l5d_naming::{ClusterId, Replicas};
 use tokio::time::Instant;
 
 use super::budget::Budget;
-use super::set::{EndpointView, Lease, Set};
+use super::endpoint::{EndpointView, Lease};
+use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};
-use crate::meter::{Counter, Measured, Reading, Registry, RequestCounts, table};
+use crate::connect::{Counter, Registry, RequestCounts};
 
 /// The balancer of one cluster (1.x's client), of one worker.
 #[derive(Debug)]
@@ -33,7 +34,13 @@ pub struct Balancer {
     /// What happened.
     pub stats: Arc<ClientStats>,
     used: Cell<Instant>,
+    /// Requests that wait for the first endpoints.
+    waiting: Cell<usize>,
 }
+
+/// A request's place in the queue of a client; dropping it leaves the queue.
+#[derive(Debug)]
+pub struct Place<'a>(&'a Balancer);
 
 /// Why there is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +68,26 @@ pub struct ClientStats {
     pub requeues: Counter,
     /// Requests that were not sent again because the budget was used up.
     pub budget_exhausted: Counter,
+    /// Requests that had been sent again as often as one may be.
+    pub request_limit: Counter,
+    /// Requests that could not be sent again: part of their body is gone.
+    pub cannot_retry: Counter,
+    /// How many requests could be sent again now.
+    pub budget: Counter,
+    /// Endpoints set aside by failure accrual.
+    pub removals: Counter,
+    /// Endpoints that came back.
+    pub revivals: Counter,
+    /// Requests that decided about it.
+    pub probes: Counter,
+    /// For how long endpoints were set aside, in all.
+    pub removed_for_ms: Counter,
+    /// Requests that waited for a connection.
+    pub waited: Counter,
+    /// Requests that were not let into the queue.
+    pub too_many_waiters: Counter,
+    /// Requests that wait for a connection or for the first endpoints.
+    pub waiters: Counter,
     /// Endpoints that came.
     pub adds: Counter,
     /// Endpoints that left.
@@ -69,6 +96,16 @@ pub struct ClientStats {
     pub updates: Counter,
     /// Times that all endpoints looked dead.
     pub max_effort_exhausted: Counter,
+    /// Choices that did not look at failure accrual because so many endpoints were dead.
+    pub panics: Counter,
+    /// Endpoints, at the last sweep; those of them that are not set aside; those that are.
+    pub size: Counter,
+    /// See `size`.
+    pub available: Counter,
+    /// See `size`.
+    pub busy: Counter,
+    /// Idle connections, at the last sweep.
+    pub cached: Counter,
 }
 
 /// The balancers of one router, of one worker (node-proxy 12.4, level client).
@@ -79,8 +116,8 @@ pub struct Balancers {
     limit: usize,
     idle_ttl: Duration,
     settings: Settings<ClientSettings>,
-    /// The reserve for sending again is the process's, divided between workers.
-    min_requeues_per_sec: u32,
+    /// What is configured for the process is divided among them.
+    workers: usize,
 }
 
 // === impl Balancer ===
@@ -91,15 +128,18 @@ impl Balancer {
         let stats = owner
             .registry
             .get(id.trim_start_matches('/'), owner.limit.saturating_mul(2));
+        let client = owner.settings.of(&cluster.id.0);
+        let set = Set::new(&client, &stats, owner.workers, now);
         Rc::new(Self {
             cluster: cluster.clone(),
             id,
-            client: owner.settings.of(&cluster.id.0),
             version: Cell::new(0),
-            set: RefCell::default(),
-            budget: Budget::new(owner.min_requeues_per_sec, now),
+            set: RefCell::new(set),
+            budget: Budget::new(&client.requeue_budget, owner.workers, now),
+            client,
             stats,
             used: Cell::new(now),
+            waiting: Cell::new(0),
         })
     }
 
@@ -142,7 +182,22 @@ impl Balancer {
         if choice.is_last_resort {
             self.stats.max_effort_exhausted.inc();
         }
+        if choice.is_panic {
+            self.stats.panics.inc();
+        }
         Ok(Lease::new(choice.endpoint, now))
+    }
+
+    /// A place among the requests that wait for the first endpoints (node-proxy 13.9); `None`: there are enough.
+    pub fn queue(&self) -> Option<Place<'_>> {
+        let limit = self.client.queue.capacity;
+        if self.waiting.get() >= limit {
+            self.stats.too_many_waiters.inc();
+            return None;
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        self.stats.waiters.inc();
+        Some(Place(self))
     }
 
     /// Whether there is an endpoint that is not one of `tried`.
@@ -155,12 +210,17 @@ impl Balancer {
     fn refresh(&self, now: Instant) {
         self.used.set(now);
         if self.cluster.version() == self.version.get() {
+            let mut left = 0;
+            if self.has_failed_probation() {
+                left = self.set.borrow_mut().end_probation(now);
+            }
+            self.stats.removes.add(left);
             return;
         }
         let state = self.cluster.state();
         let (adds, removes) = match &state.replicas {
             Replicas::Bound(endpoints) => self.set.borrow_mut().apply(endpoints, now),
-            Replicas::Neg => (0, self.set.borrow_mut().clear()),
+            Replicas::Neg => (0, self.set.borrow_mut().empty(now)),
             Replicas::Pending | Replicas::Failed(_) => (0, 0),
         };
         self.version.set(state.version);
@@ -171,9 +231,23 @@ impl Balancer {
 
     fn sweep(&self, now: Instant) {
         self.refresh_quietly(now);
-        for e in &self.set.borrow().endpoints {
-            e.pool().sweep(now);
+        let set = self.set.borrow();
+        let (mut busy, mut cached) = (0, 0);
+        for e in &set.endpoints {
+            e.sweep(now);
+            busy += u64::from(e.is_out(false, now));
+            cached += e.pool().len() as u64;
         }
+        let size = set.endpoints.len() as u64;
+        self.stats.size.set(size);
+        self.stats.busy.set(busy);
+        self.stats.available.set(size - busy);
+        self.stats.cached.set(cached);
+        self.stats.budget.set(self.budget.balance(now));
+    }
+
+    fn has_failed_probation(&self) -> bool {
+        self.set.borrow().shared.has_failed_probation.get()
     }
 
     /// Takes over the state without counting as use, so that endpoints that left lose their connections.
@@ -183,10 +257,17 @@ impl Balancer {
         self.used.set(used);
     }
 
-    fn view(&self, now: Instant) -> (ClusterId, Vec<EndpointView>) {
+    pub(super) fn view(&self, now: Instant) -> (ClusterId, Vec<EndpointView>) {
         let set = self.set.borrow();
         let views = set.endpoints.iter().map(|e| e.view(now)).collect();
         (self.cluster.id.clone(), views)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        self.0.stats.waiters.dec();
     }
 }
 
@@ -207,7 +288,7 @@ impl Balancers {
             limit,
             idle_ttl,
             settings,
-            min_requeues_per_sec: (10 / workers.max(1) as u32).max(1),
+            workers,
         }
     }
 
@@ -224,7 +305,7 @@ impl Balancers {
                 .min_by_key(|(_, b)| b.used.get())
                 .map(|(key, _)| *key);
             if let Some(balancer) = oldest.and_then(|key| all.remove(&key)) {
-                balancer.set.borrow_mut().clear();
+                balancer.set.borrow_mut().clear(now);
             }
         }
         let balancer = Balancer::new(cluster, self, now);
@@ -239,7 +320,7 @@ impl Balancers {
             let is_unused = Rc::strong_count(balancer) == 1
                 && now.saturating_duration_since(balancer.used.get()) > self.idle_ttl;
             if is_unused {
-                balancer.set.borrow_mut().clear();
+                balancer.set.borrow_mut().clear(now);
             }
             !is_unused
         });
@@ -250,23 +331,5 @@ impl Balancers {
     pub fn view(&self, now: Instant) -> Vec<(ClusterId, Vec<EndpointView>)> {
         let all = self.by_key.borrow();
         all.values().map(|b| b.view(now)).collect()
-    }
-}
-
-// === impl ClientStats ===
-
-impl Measured for ClientStats {
-    fn read(&self, to: &mut Reading) {
-        self.requests.read(to);
-        self.requests.status.read(to);
-        to.add(&table::CONNECTS, &self.connects);
-        to.add(&table::CONNECT_FAILURES, &self.connect_failures);
-        to.add(&table::CONNECTIONS, &self.connections);
-        to.add(&table::REQUEUES, &self.requeues);
-        to.add(&table::BUDGET_EXHAUSTED, &self.budget_exhausted);
-        to.add(&table::LB_ADDS, &self.adds);
-        to.add(&table::LB_REMOVES, &self.removes);
-        to.add(&table::LB_UPDATES, &self.updates);
-        to.add(&table::LB_MAX_EFFORT, &self.max_effort_exhausted);
     }
 }

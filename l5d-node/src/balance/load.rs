@@ -1,4 +1,5 @@
-//! Peak EWMA: how long an endpoint takes, sensitive to peaks, forgetting slowly (node-proxy 13.2).
+//! Peak EWMA: how long an endpoint takes, sensitive to peaks, forgetting slowly (node-proxy 13.2, with the seed and the
+//! penalty of section 17).
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,20 +13,26 @@ pub struct PeakEwma {
     cost: Cell<f64>,
     stamp: Cell<Instant>,
     pending: Cell<u32>,
+    /// Mean lifetime of a cost (`decayTimeMs`).
+    decay: Duration,
 }
 
-/// Mean lifetime of a cost (`decayTimeMs`).
-const DECAY: Duration = Duration::from_secs(10);
-/// More than any real cost: an endpoint without history is tried once, and then not until its first answer.
-const PENALTY: f64 = (1u64 << 47) as f64;
+/// What an endpoint without history is taken to cost while its first answer is awaited. One without requests costs nothing,
+/// so that each is tried at once.
+const SEED: f64 = 1e9;
+/// What a failure is taken to have cost: a fast failer must not look fast.
+pub(super) const PENALTY: Duration = Duration::from_secs(5);
+/// The longest `Retry-After` that counts.
+pub(super) const LONGEST_PENALTY: Duration = Duration::from_secs(30);
 
 impl PeakEwma {
     /// No history, nothing pending.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(decay: Duration, now: Instant) -> Self {
         Self {
             cost: Cell::new(0.0),
             stamp: Cell::new(now),
             pending: Cell::new(0),
+            decay,
         }
     }
 
@@ -51,7 +58,7 @@ impl PeakEwma {
         self.observe(0.0, now);
         let pending = f64::from(self.pending.get()) / share;
         match self.cost.get() {
-            0.0 if self.pending.get() > 0 => PENALTY + pending,
+            0.0 => SEED * pending,
             cost => cost * (pending + 1.0),
         }
     }
@@ -75,7 +82,7 @@ impl PeakEwma {
         if took_ns > cost {
             self.cost.set(took_ns);
         } else if !elapsed.is_zero() {
-            let kept = (-elapsed.as_secs_f64() / DECAY.as_secs_f64()).exp();
+            let kept = (-elapsed.as_secs_f64() / self.decay.as_secs_f64().max(1e-3)).exp();
             self.cost.set(took_ns * (1.0 - kept) + cost * kept);
         }
     }
@@ -86,14 +93,15 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const DECAY: Duration = Duration::from_secs(10);
 
     #[test]
     fn a_peak_counts_at_once_and_fades() {
         let t = Instant::now();
-        let load = PeakEwma::new(t);
+        let load = PeakEwma::new(DECAY, t);
         assert_eq!(load.load(1.0, t), 0.0);
         load.start();
-        assert_eq!(load.load(1.0, t), PENALTY + 1.0);
+        assert_eq!(load.load(1.0, t), SEED);
         load.end(Some(10 * MS), t + 10 * MS);
         assert_eq!(load.cost(), 10 * MS);
         load.start();
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn share_spreads_what_is_pending() {
         let t = Instant::now();
-        let load = PeakEwma::new(t);
+        let load = PeakEwma::new(DECAY, t);
         load.start();
         load.end(Some(MS), t);
         for _ in 0..9 {

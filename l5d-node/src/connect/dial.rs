@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::{Counter, Stream};
 
@@ -14,6 +15,7 @@ use super::{Counter, Stream};
 pub struct Connection {
     /// Where bytes go and come from.
     pub stream: Stream,
+    opened: Instant,
     open: Arc<Counter>,
 }
 
@@ -61,7 +63,17 @@ impl Connection {
     /// Counts `stream` in `open` until it is dropped.
     pub fn new(stream: Stream, open: Arc<Counter>) -> Self {
         open.inc();
-        Self { stream, open }
+        let opened = Instant::now();
+        Self {
+            stream,
+            opened,
+            open,
+        }
+    }
+
+    /// When it was opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 }
 

@@ -34,9 +34,8 @@ pub(crate) enum Next {
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Serves one connection to its end; gives the number of requests that it had.
-pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
-    let mut requests = 0;
+/// Serves one connection to its end.
+pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) {
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
     let next = {
@@ -63,7 +62,6 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
             if client.buf.is_empty() {
                 break Next::Close;
             }
-            requests += 1;
             // Boxed: between requests a connection holds no room for one.
             match Box::pin(serve(&server, &mut client)).await {
                 Next::KeepAlive => {}
@@ -78,7 +76,6 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
         }
         Next::Abort | Next::KeepAlive => {}
     }
-    requests
 }
 
 /// Reads one request and answers it.
@@ -158,7 +155,7 @@ pub(crate) async fn answer(
     failure: &Failure,
     is_read: bool,
 ) -> Next {
-    server.stats.failures.count(failure.reason);
+    server.router.failures.count(failure.reason);
     let config = &server.router.config;
     let keep_alive = is_read
         && !failure.closes
@@ -245,12 +242,8 @@ async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketA
             server.stats.connections.inc();
             let counted = Rc::clone(server);
             server.worker.tasks.spawn_local(async move {
-                let (start, stats) = (Instant::now(), counted.stats.clone());
-                let requests = run(counted, Stream::Plain(stream)).await;
-                stats.connections.dec();
-                stats.closes.inc();
-                stats.connection_duration.observe(start.elapsed());
-                stats.connection_requests.observe_number(requests);
+                run(counted.clone(), Stream::Plain(stream)).await;
+                counted.stats.connections.dec();
             });
         }
         Err(e) => {

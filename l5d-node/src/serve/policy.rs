@@ -11,7 +11,6 @@
 //! | [`ended`] | the request's counters, its span |
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -21,12 +20,11 @@ use super::context::Trace;
 use super::exchange::{Attempt, Done, Outcome};
 use super::request::Request;
 use super::respond::Failure;
-use super::stats::{ServerStats, Tally, pair_label};
+use super::stats::{ServerStats, Tally};
 use super::upstream::Upstream;
 use super::wire::field::{Field, Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, ClientStats, Lease};
-use crate::meter::RequestCounts;
 use crate::route::{Route, ServiceStats};
 
 /// One request on its walk.
@@ -88,16 +86,7 @@ impl Walk<'_> {
 
     /// An endpoint was chosen at `now`. The tally counts the attempt until it is dropped.
     pub(super) fn attempt_begins(&self, balancer: &Balancer, now: Instant) -> Tally<ClientStats> {
-        Tally::new(balancer.stats.clone(), now).with(self.pair(balancer))
-    }
-
-    /// The counters of this service at a client.
-    fn pair(&self, balancer: &Balancer) -> Arc<RequestCounts> {
-        let (router, service) = (&self.server.router, &self.route.shown);
-        self.route.pairs.get(balancer.cluster().key, || {
-            let limit = router.config.cache.paths.saturating_mul(2);
-            router.pairs.get(&pair_label(balancer.id(), service), limit)
-        })
+        Tally::new(balancer.stats.clone(), now)
     }
 
     /// Whether an attempt that starts at `now` is to give a response back that says that nobody has seen the request.
@@ -131,7 +120,9 @@ impl Walk<'_> {
             Outcome::Done(done) => {
                 let end = Instant::now();
                 if done.status < 500 {
-                    endpoint.worked();
+                    lease.succeeded(end);
+                } else {
+                    lease.failed(None, end);
                 }
                 tally.ended(done.status, end);
                 lease.ended(end);
@@ -146,17 +137,24 @@ impl Walk<'_> {
             Outcome::NotSent => Failure::not_sent(addr),
             Outcome::Stale => Failure::connection_lost(addr),
             Outcome::TakenBack => {
-                endpoint.turned_away(Instant::now());
+                lease.turned_away(Instant::now());
                 tries.failed(addr);
                 tally.answered(503);
                 Failure::not_sent(addr)
             }
-            Outcome::Lost => return Verdict::End(Err(Failure::connection_lost(addr))),
+            Outcome::Lost => {
+                lease.failed(None, Instant::now());
+                return Verdict::End(Err(Failure::connection_lost(addr)));
+            }
             Outcome::BadResponse(what) => {
+                lease.failed(None, Instant::now());
                 return Verdict::End(Err(Failure::bad_response(addr, &what)));
             }
             Outcome::BadRequestBody(what) => return Verdict::End(Err(Failure::malformed(&what))),
-            Outcome::TimedOut => return Verdict::End(Err(self.timed_out())),
+            Outcome::TimedOut => {
+                lease.failed(None, Instant::now());
+                return Verdict::End(Err(self.timed_out()));
+            }
         };
         // The rest is sent again, the first time that a kept connection was dead on a new one.
         lease.discount();

@@ -59,7 +59,7 @@ impl Walk<'_> {
                 is_reused: true,
             }));
         }
-        let connection = self.dial(balancer, endpoint).await?;
+        let connection = self.dial(balancer, lease).await?;
         Ok(Upstream::Http1(Http1 {
             connection,
             is_reused: false,
@@ -67,7 +67,8 @@ impl Walk<'_> {
     }
 
     /// A new connection.
-    async fn dial(&self, balancer: &Balancer, endpoint: &Endpoint) -> Result<Connection, Failure> {
+    async fn dial(&self, balancer: &Balancer, lease: &Lease) -> Result<Connection, Failure> {
+        let endpoint = lease.endpoint();
         let left = self.time_to_bind();
         if left.is_zero() {
             return Err(self.no_time_to_connect(balancer));
@@ -84,7 +85,7 @@ impl Walk<'_> {
                 Ok(connection)
             }
             Err(e) => {
-                endpoint.connect_failed(Instant::now());
+                lease.connect_failed(Instant::now());
                 balancer.stats.connect_failures.inc();
                 Err(Failure::connect_failed(
                     &self.route.shown,

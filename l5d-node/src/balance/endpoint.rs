@@ -1,0 +1,481 @@
+//! One endpoint as a worker sees it: its load, its health, its connections; and one request's hold on it.
+//!
+//! What became of a request comes in. Three things can set an endpoint aside, each for its own reason:
+//!
+//! - **failure accrual** ([`super::accrual`]) for what it answers, by the service's classifier, and for failed connections;
+//! - a failed connection for a moment (100 ms, doubling up to 60 s, half of it jitter), since the next would most likely fail
+//!   too; with `failFast` instead until a connection opened in the background succeeds;
+//! - an answer that says it could not hand the request on (`l5d-retryable`), for 0.5 s, doubling up to 30 s. That is what a
+//!   gateway knows, not how it is: it reaches failure accrual as neither success nor failure. Otherwise five requests at once
+//!   to a gateway that has not heard of a new pod would cost it 5 s.
+//!
+//! All of them only move traffic elsewhere: if nobody else is there, the endpoint is sent to all the same.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::accrual::{Accrual, Change, Mark, State};
+use super::aperture::Aperture;
+use super::background;
+use super::cluster::ClientStats;
+use super::load::{LONGEST_PENALTY, PENALTY, PeakEwma};
+use crate::config::{BalancerKind, ClientSettings};
+use crate::connect::{Counter, NoSession, Pool, Session};
+
+/// One endpoint: its load, its health and its idle connections.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where to connect.
+    pub addr: SocketAddr,
+    /// In 1/65536; changes without touching the rest (K8S-75).
+    pub(super) weight: Cell<u32>,
+    pub(super) load: PeakEwma,
+    pool: Pool,
+    accrual: Accrual,
+    /// Failed connections in a row.
+    failures: Cell<u32>,
+    /// Requests in a row that it could not hand on.
+    turned_away: Cell<u32>,
+    out_until: Cell<Option<Instant>>,
+    /// Set aside until a connection in the background opens (`failFast`).
+    is_failing_fast: Cell<bool>,
+    /// Since when it is new among old ones (`warmUpMs`).
+    pub(super) warming: Cell<Option<Instant>>,
+    /// Smooth weighted round robin: how far its turn has come.
+    pub(super) turn: Cell<f64>,
+    /// Discovery removed it, and it stays while it is healthy (`enableProbation`).
+    pub(super) is_on_probation: Cell<bool>,
+    is_removed: Cell<bool>,
+    pub(super) shared: Rc<Shared>,
+    /// Connects in the background; ends with the endpoint.
+    task: RefCell<Option<AbortHandle>>,
+}
+
+/// What the endpoints of one balancer have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Arc<ClientSettings>,
+    pub(super) stats: Arc<ClientStats>,
+    pub(super) workers: usize,
+    /// For kind `aperture`.
+    pub(super) aperture: Option<Aperture>,
+    /// Endpoints that failure accrual has removed and not revived.
+    pub(super) dead: Cell<usize>,
+    /// An endpoint on probation has failed: the set must be looked through.
+    pub(super) has_failed_probation: Cell<bool>,
+    pub(super) rng: RefCell<fastrand::Rng>,
+}
+
+/// One endpoint, held by one request. Dropping it ends the request for the load, and for failure accrual too if nothing
+/// was said about it.
+#[derive(Debug)]
+pub struct Lease {
+    endpoint: Rc<Endpoint>,
+    start: Instant,
+    /// `None`: when this is dropped.
+    end: Cell<Option<Instant>>,
+    cost: Cell<Cost>,
+    /// Taken when the result is told.
+    mark: Cell<Option<Mark>>,
+}
+
+/// What a request says about how long the endpoint takes.
+#[derive(Clone, Copy, Debug)]
+enum Cost {
+    Time,
+    Nothing,
+    AtLeast(Duration),
+}
+
+/// Where an endpoint stands, for the admin pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Gets its share.
+    Open,
+    /// Set aside by failure accrual.
+    Dead,
+    /// The next request is a probe.
+    Probing,
+    /// A probe is out.
+    Waiting,
+    /// Set aside after a failed connection, or after requests that it could not hand on.
+    Aside,
+    /// Set aside until a connection succeeds (`failFast`).
+    FailFast,
+}
+
+/// An endpoint as the admin pages show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointView {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Its weight, 1.0 by default.
+    pub weight: f64,
+    /// Requests that have not ended.
+    pub pending: u32,
+    /// Peak EWMA of the response time.
+    pub cost: Duration,
+    /// Idle connections.
+    pub idle: usize,
+    /// Failed connections, or requests that it could not hand on, in a row.
+    pub failures: u32,
+    /// Whether it is set aside.
+    pub is_out: bool,
+    /// Why.
+    pub health: Health,
+    /// Discovery removed it, and it is healthy.
+    pub is_on_probation: bool,
+}
+
+/// After a failed connection (node-proxy 17): first and longest.
+const CONNECT_MIN: Duration = Duration::from_millis(100);
+const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// After a request that could not be handed on.
+const AWAY_MIN: Duration = Duration::from_millis(500);
+const AWAY_MAX: Duration = Duration::from_secs(30);
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(super) fn new(
+        addr: SocketAddr,
+        weight: u32,
+        shared: &Rc<Shared>,
+        now: Instant,
+    ) -> Rc<Self> {
+        let settings = &shared.settings;
+        let decay = match settings.load_balancer.kind {
+            BalancerKind::Ewma { decay, .. } => decay,
+            _ => Duration::from_secs(10),
+        };
+        Rc::new(Self {
+            addr,
+            weight: Cell::new(weight),
+            load: PeakEwma::new(decay, now),
+            pool: Pool::new(settings, shared.workers),
+            accrual: Accrual::new(settings.failure_accrual, now),
+            failures: Cell::new(0),
+            turned_away: Cell::new(0),
+            out_until: Cell::new(None),
+            is_failing_fast: Cell::new(false),
+            warming: Cell::new(None),
+            turn: Cell::new(0.0),
+            is_on_probation: Cell::new(false),
+            is_removed: Cell::new(false),
+            shared: shared.clone(),
+            task: RefCell::default(),
+        })
+    }
+
+    /// Its connections.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether it is set aside. `ignores_accrual`: so many are dead that this says nothing about each of them.
+    pub(super) fn is_out(&self, ignores_accrual: bool, now: Instant) -> bool {
+        self.is_failing_fast.get()
+            || self.out_until.get().is_some_and(|until| now < until)
+            || !ignores_accrual && self.accrual.is_busy(now)
+    }
+
+    /// Whether the cluster no longer has it: its connections are not kept.
+    pub fn is_removed(&self) -> bool {
+        self.is_removed.get()
+    }
+
+    /// A connection was opened: connections that failed before do not count.
+    pub fn connected(&self) {
+        self.failures.set(0);
+        self.is_failing_fast.set(false);
+        if self.turned_away.get() == 0 {
+            self.out_until.set(None);
+        }
+    }
+
+    /// Sets it aside, each time for twice as long.
+    fn set_aside(&self, failures: &Cell<u32>, (min, max): (Duration, Duration), now: Instant) {
+        failures.set(failures.get().saturating_add(1));
+        let time = min
+            .saturating_mul(1 << (failures.get() - 1).min(16))
+            .min(max);
+        let jitter = self.shared.rng.borrow_mut().f64() / 2.0;
+        self.out_until.set(Some(now + time.mul_f64(1.0 - jitter)));
+    }
+
+    fn succeeded(&self, mark: Mark, now: Instant) {
+        if self.turned_away.replace(0) > 0 {
+            self.out_until.set(None);
+        }
+        if self.accrual.success(mark, now) == Change::Revived {
+            self.shared.dead.set(self.shared.dead.get() - 1);
+            self.shared.stats.revivals.inc();
+        }
+    }
+
+    fn failed(&self, mark: Mark, now: Instant) {
+        let was_dead = self.is_dead();
+        let change = self
+            .accrual
+            .failure(mark, now, &mut self.shared.rng.borrow_mut());
+        if let Change::Removed(wait) = change {
+            if !was_dead && !self.is_removed() {
+                self.shared.dead.set(self.shared.dead.get() + 1);
+            }
+            self.shared.stats.removals.inc();
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.shared.stats.removed_for_ms.add(ms);
+            let (addr, wait) = (self.addr, wait);
+            tracing::info!(endpoint = %addr, ?wait, "an endpoint fails and is set aside");
+        }
+        if self.is_on_probation.get() {
+            self.shared.has_failed_probation.set(true);
+        }
+    }
+
+    /// Whether failure accrual has removed it and not revived it.
+    fn is_dead(&self) -> bool {
+        self.accrual.is_removed()
+    }
+
+    /// Whether nothing speaks against it: then it may stay on probation.
+    pub(super) fn is_healthy(&self, now: Instant) -> bool {
+        !self.is_dead() && self.failures.get() == 0 && !self.is_out(false, now)
+    }
+
+    /// How much of its share a new endpoint gets by now; `None`: all of it.
+    pub(super) fn warmth(&self, now: Instant) -> Option<f64> {
+        let since = self.warming.get()?;
+        let time = self.shared.settings.load_balancer.warm_up;
+        let age = now.saturating_duration_since(since);
+        if age >= time {
+            self.warming.set(None);
+            return None;
+        }
+        Some(COLDEST.max(age.as_secs_f64() / time.as_secs_f64()))
+    }
+
+    pub(super) fn remove(&self) {
+        if !self.is_removed.replace(true) && self.is_dead() {
+            self.shared.dead.set(self.shared.dead.get() - 1);
+        }
+        self.pool.clear();
+        self.stop_task();
+    }
+
+    fn stop_task(&self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.abort();
+        }
+    }
+
+    /// Connects in the background until it succeeds: `failFast` (node-proxy 13.5).
+    fn fail_fast(self: &Rc<Self>) {
+        if self.is_failing_fast.replace(true) || self.is_removed() {
+            return;
+        }
+        self.stop_task();
+        let task = tokio::task::spawn_local(background::reconnect(Rc::downgrade(self)));
+        *self.task.borrow_mut() = Some(task.abort_handle());
+    }
+
+    /// Closes old idle connections, and opens those that are to be there (`minSize`).
+    pub(super) fn sweep(self: &Rc<Self>, now: Instant) {
+        self.pool.sweep(now);
+        let is_wanted = self.is_short() && !self.is_out(false, now);
+        let is_busy = || {
+            let task = self.task.borrow();
+            task.as_ref().is_some_and(|task| !task.is_finished())
+        };
+        if is_wanted && !is_busy() {
+            let task = tokio::task::spawn_local(background::fill(Rc::downgrade(self)));
+            *self.task.borrow_mut() = Some(task.abort_handle());
+        }
+    }
+
+    /// Whether there are fewer connections than there are to be.
+    pub(super) fn is_short(&self) -> bool {
+        let there = self.pool.len() + self.load.pending() as usize;
+        there < self.pool.least()
+    }
+
+    /// What it takes to open a connection in the background.
+    pub(super) fn connector(&self) -> (SocketAddr, Duration, Arc<Counter>) {
+        let open = self.shared.stats.connections.clone();
+        (self.addr, self.shared.settings.connect_timeout, open)
+    }
+
+    pub(super) fn view(&self, now: Instant) -> EndpointView {
+        EndpointView {
+            addr: self.addr,
+            weight: f64::from(self.weight.get()) / 65_536.0,
+            pending: self.load.pending(),
+            cost: self.load.cost(),
+            idle: self.pool.len(),
+            failures: self.failures.get().max(self.turned_away.get()),
+            is_out: self.is_out(false, now),
+            health: self.health(now),
+            is_on_probation: self.is_on_probation.get(),
+        }
+    }
+
+    fn health(&self, now: Instant) -> Health {
+        if self.is_failing_fast.get() {
+            return Health::FailFast;
+        }
+        match self.accrual.state(now) {
+            State::Dead { .. } => Health::Dead,
+            State::Waiting { .. } => Health::Waiting,
+            _ if self.is_out(true, now) => Health::Aside,
+            State::Probing(_) => Health::Probing,
+            State::Alive => Health::Open,
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.stop_task();
+    }
+}
+
+/// The share that a new endpoint begins with.
+const COLDEST: f64 = 0.1;
+
+// === impl Lease ===
+
+impl Lease {
+    pub(super) fn new(endpoint: Rc<Endpoint>, now: Instant) -> Self {
+        endpoint.load.start();
+        if let Some(aperture) = &endpoint.shared.aperture {
+            aperture.started(now);
+        }
+        let mark = endpoint.accrual.dispatch(now);
+        if mark.is_probe {
+            endpoint.shared.stats.probes.inc();
+        }
+        Self {
+            endpoint,
+            start: now,
+            end: Cell::new(None),
+            cost: Cell::new(Cost::Time),
+            mark: Cell::new(Some(mark)),
+        }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A session with the endpoint: at once, unless there are as many as there may be (`maxSize`); then in turn, for no
+    /// longer than the queue's time limit or `most`. Cancel safe.
+    pub async fn session(&self, most: Duration) -> Result<Session, NoSession> {
+        let (pool, stats) = (self.endpoint.pool(), &self.endpoint.shared.stats);
+        if let Some(session) = pool.session() {
+            return Ok(session);
+        }
+        let waiting = Waiting::new(stats);
+        let session = pool.wait(most).await;
+        drop(waiting);
+        if matches!(session, Err(NoSession::TooManyWaiters | NoSession::Stuck)) {
+            stats.too_many_waiters.inc();
+        }
+        session
+    }
+
+    /// The service's classifier calls it a success. The first of these calls counts.
+    pub fn succeeded(&self, now: Instant) {
+        if let Some(mark) = self.mark.take() {
+            self.endpoint.succeeded(mark, now);
+        }
+    }
+
+    /// The service's classifier calls it a failure, or there was no answer. However fast it came, it costs at least
+    /// `retry_after`, or the penalty (node-proxy 17).
+    pub fn failed(&self, retry_after: Option<Duration>, now: Instant) {
+        if let Some(mark) = self.mark.take() {
+            self.endpoint.failed(mark, now);
+        }
+        let penalty = retry_after.unwrap_or(PENALTY).min(LONGEST_PENALTY);
+        self.cost.set(Cost::AtLeast(penalty.max(PENALTY)));
+    }
+
+    /// No connection could be opened.
+    pub fn connect_failed(&self, now: Instant) {
+        if let Some(mark) = self.mark.take() {
+            self.endpoint.failed(mark, now);
+        }
+        self.discount();
+        let endpoint = &self.endpoint;
+        if endpoint.shared.settings.fail_fast {
+            endpoint
+                .failures
+                .set(endpoint.failures.get().saturating_add(1));
+            endpoint.fail_fast();
+        } else {
+            endpoint.set_aside(&endpoint.failures, (CONNECT_MIN, CONNECT_MAX), now);
+        }
+    }
+
+    /// It answered that it cannot hand the request on (`l5d-retryable`), such as a gateway that does not know yet of the pod
+    /// behind it. Set aside: otherwise it takes its share of requests until the budget for sending them again is used up.
+    pub fn turned_away(&self, now: Instant) {
+        self.discount();
+        let endpoint = &self.endpoint;
+        endpoint.set_aside(&endpoint.turned_away, (AWAY_MIN, AWAY_MAX), now);
+    }
+
+    /// The time until now says nothing about the endpoint: no connection, or it did no work. A fast failure must not
+    /// make it look fast.
+    pub fn discount(&self) {
+        self.cost.set(Cost::Nothing);
+    }
+
+    /// The request has ended at `end`: for who has looked at the clock already.
+    pub fn ended(&self, end: Instant) {
+        self.end.set(Some(end));
+    }
+}
+
+/// Counts a request that waits for a connection.
+struct Waiting<'a>(&'a ClientStats);
+
+impl<'a> Waiting<'a> {
+    fn new(stats: &'a ClientStats) -> Self {
+        stats.waited.inc();
+        stats.waiters.inc();
+        Self(stats)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiters.dec();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mark) = self.mark.take() {
+            self.endpoint.accrual.ignored(mark);
+        }
+        let end = self.end.get().unwrap_or_else(Instant::now);
+        let took = end.saturating_duration_since(self.start);
+        let counted = match self.cost.get() {
+            Cost::Time => Some(took),
+            Cost::Nothing => None,
+            Cost::AtLeast(least) => Some(took.max(least)),
+        };
+        self.endpoint.load.end(counted, end);
+        if let Some(aperture) = &self.endpoint.shared.aperture {
+            aperture.ended(end);
+        }
+    }
+}
