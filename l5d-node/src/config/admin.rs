@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::server::{ServerTls, SocketOptions};
+use super::{ServerTls, SocketOptions};
 
 /// The admin server.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@
 
 mod admin;
 mod client;
-mod client_tls;
 mod identity;
+mod node_identity;
 mod pattern;
 mod read;
 mod router;
@@ -30,16 +30,14 @@ pub use client::{
     AccrualPolicy, BalancerKind, ClientKeys, ClientSettings, FailureAccrual, LoadBalancer, Pool,
     Queue,
 };
-pub use client_tls::{ClientAuth, ClientTls, NodeIdentity, TlsVersions};
+pub use l5d_tls::{ClientAuth, ClientTls, ServerTls, TlsVersion};
+pub use node_identity::{Issuer, NodeIdentity, Plaintext};
 pub use pattern::{Captures, Pattern, PatternError};
 pub use router::{
     AccessLog, CacheLimits, Identifier, IngressRules, Interpreter, Protocol, Roll, Router,
     TracePropagator,
 };
-pub use server::{
-    Certificate, Forwarded, H2Settings, Labeler, Server, ServerIdentity, ServerTls, SessionLimits,
-    SocketOptions,
-};
+pub use server::{Forwarded, H2Settings, Labeler, Server, SessionLimits, SocketOptions};
 pub use service::{Backoff, Budget, Classifier, GrpcRetries, ServiceKeys, ServiceSettings};
 pub use settings::{Entry, Layer, Settings};
 pub use telemetry::Telemeter;

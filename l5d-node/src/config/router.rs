@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use l5d_naming::{Dtab, Elem, Path, TransformerSpec};
 
+use super::ClientTls;
 use super::client::ClientSettings;
-use super::client_tls::ClientTls;
 use super::server::Server;
 use super::service::ServiceSettings;
 use super::settings::Settings;

@@ -1,10 +1,9 @@
 //! `servers`: listeners, and what connections of any kind have in common (node-proxy 4).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client_tls::TlsVersions;
+use l5d_tls::ServerTls;
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,41 +32,6 @@ pub struct Server {
     pub timestamp_header: Option<String>,
     /// HTTP/2 settings (4.1).
     pub h2: H2Settings,
-}
-
-/// `tls` of a server or the admin server (14.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerTls {
-    /// Who the server is.
-    pub identity: ServerIdentity,
-    /// `caCertPath`: whom client certificates are from.
-    pub client_ca: Option<PathBuf>,
-    /// `requireClientAuth`: no connection without a valid client certificate.
-    pub requires_client: bool,
-    /// `peers` (ours): SPIFFE ids of clients that are let in, `*` at the end for all that begin so; empty: all that are valid.
-    pub peers: Vec<String>,
-    /// `protocols`
-    pub versions: TlsVersions,
-}
-
-/// Where a server's certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerIdentity {
-    /// PEM files, read again when they change.
-    Files(Certificate),
-    /// `identity: node` (ours): that of the process ([`super::NodeIdentity`]). Peers are checked by its authority.
-    Node,
-}
-
-/// A certificate in PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// `certPath`: the certificate, perhaps with its chain.
-    pub certificate: PathBuf,
-    /// `keyPath`: PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
-    /// `intermediateCertsPath`: certificates between it and the authority.
-    pub intermediates: Option<PathBuf>,
 }
 
 /// `socketOptions` (4.2).

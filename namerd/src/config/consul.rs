@@ -5,7 +5,7 @@ use std::fmt;
 
 use l5d_config::{Field, Section};
 
-use super::{ClientTls, client_tls};
+use super::ClientTls;
 
 /// A Consul agent, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ pub(super) fn access(section: &Section<'_>, consistency: &'static str) -> Consul
         token: section.key("token").string().map(Secret),
         datacenter: None,
         consistency: mode(section, section.key(consistency)),
-        tls: client_tls::read(section.key("tls")),
+        tls: l5d_tls::read::client(section.key("tls")),
     }
 }
 

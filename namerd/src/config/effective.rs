@@ -315,7 +315,7 @@ fn client_tls(tls: Option<&ClientTls>) -> Option<(String, Value)> {
     let tls = tls?;
     let mut block = json!({
         "enabled": true,
-        "disableValidation": tls.common_name.is_none(),
+        "disableValidation": tls.is_unchecked,
         "trustCerts": tls.trust,
     });
     if let Some(name) = &tls.common_name {

@@ -6,7 +6,6 @@
 
 mod auth;
 mod check;
-mod client_tls;
 mod consul;
 mod effective;
 mod ingress;
@@ -17,7 +16,6 @@ mod servers;
 mod sessions;
 mod storage;
 mod telemetry;
-mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +30,10 @@ use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
 
 pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
-pub use client_tls::{ClientAuth, ClientTls};
 pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
 pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions, ThriftOptions};
+pub use l5d_tls::{CIPHERS, ClientTls, ServerTls, TlsVersion};
 pub use sessions::SessionLimits;
-pub use tls::{CIPHERS, ServerTls, TlsVersion};
 
 /// Everything that namerd was told, checked.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use l5d_config::{Field, Section, Spot};
 use regex::Regex;
 
 use super::check::Claim;
-use super::{Admin, ClientLimits, Security, Server, SocketOptions, tls};
+use super::{Admin, ClientLimits, Security, Server, SocketOptions};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -62,7 +62,7 @@ pub(super) fn server(
     let server = Server {
         addr: SocketAddr::new(ip, port),
         socket: socket_options(section.key("socketOptions")),
-        tls: tls::read(section.key("tls")),
+        tls: l5d_tls::read::server(section.key("tls"), false),
         limits: limits.map_or_else(ClientLimits::default, client_limits),
     };
     let claim = Claim::new(who, spot, &server);

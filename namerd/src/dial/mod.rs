@@ -20,7 +20,7 @@ use self::tls::Tls;
 use crate::config::ClientTls;
 
 pub use backoff::Backoff;
-pub use tls::DialError;
+pub use l5d_tls::TlsError as DialError;
 
 /// For the TCP connection, and again for the handshake.
 const STEP_TIME: Duration = Duration::from_secs(5);

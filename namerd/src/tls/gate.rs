@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use l5d_tls::server::{self, Served};
+use l5d_tls::{Files, Print, Seen, Settling, TlsError};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -16,7 +18,6 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::Alpn;
 use super::clients::{Clients, Crowded, Place};
-use super::files::{Files, Print, TlsError};
 use super::socket::Socket;
 use super::timed::Timed;
 use crate::config::{ClientLimits, Server, ServerTls, SocketOptions};
@@ -167,10 +168,7 @@ impl Gate {
 pub(super) struct Looks<'a> {
     tls: &'a Terminator,
     counts: &'a GateCounts,
-    /// The print of the last look, or what was wrong.
-    last: Option<Result<Print, String>>,
-    /// What was complained about, so that it is said once.
-    told: Option<Result<Print, String>>,
+    settling: Settling,
 }
 
 impl<'a> Looks<'a> {
@@ -179,15 +177,14 @@ impl<'a> Looks<'a> {
         Some(Self {
             tls: gate.tls.as_ref()?,
             counts: &gate.counts,
-            last: None,
-            told: None,
+            settling: Settling::default(),
         })
     }
 
     /// Looks once. The files are read where it may take its time.
     pub(super) async fn look(&mut self) {
         let files = self.tls.files.clone();
-        if let Ok(read) = tokio::task::spawn_blocking(move || Files::read(&files)).await {
+        if let Ok(read) = tokio::task::spawn_blocking(move || Files::read(files.files())).await {
             self.see(read);
         }
     }
@@ -195,31 +192,16 @@ impl<'a> Looks<'a> {
     /// Takes what two looks in a row have seen.
     fn see(&mut self, read: Result<Files, TlsError>) {
         let (tls, counts) = (self.tls, self.counts);
-        let seen = match &read {
-            Ok(files) => Ok(files.print()),
-            Err(error) => Err(error.to_string()),
+        let Seen::New(read) = self.settling.see(read, &tls.print.load()) else {
+            return;
         };
-        let is_in_use = seen
-            .as_ref()
-            .is_ok_and(|print| *print == **tls.print.load());
-        let is_settled = self.last.as_ref() == Some(&seen);
-        self.last = Some(seen.clone());
-        if is_in_use {
-            self.told = None;
-            return;
-        }
-        if !is_settled || self.told.as_ref() == Some(&seen) {
-            return;
-        }
         match read.and_then(|files| tls.take(&files)) {
             Ok(()) => {
-                self.told = None;
                 counts.reloads.fetch_add(1, Ordering::Relaxed);
                 let cert = tls.files.cert.display();
                 tracing::info!(%cert, "TLS files have changed: new connections use the new ones");
             }
             Err(error) => {
-                self.told = Some(seen);
                 counts.reload_failures.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, "changed TLS files are not usable; the ones before stay in use");
             }
@@ -231,8 +213,8 @@ impl<'a> Looks<'a> {
 
 impl Terminator {
     fn new(tls: &ServerTls, alpn: Alpn) -> Result<Self, TlsError> {
-        let files = Files::read(tls)?;
-        let (config, not_after) = files.config(tls, alpn)?;
+        let files = Files::read(tls.files())?;
+        let Served { config, not_after } = server::config(tls, &files, alpn.protocols())?;
         Ok(Self {
             files: tls.clone(),
             alpn,
@@ -244,7 +226,8 @@ impl Terminator {
     }
 
     fn take(&self, files: &Files) -> Result<(), TlsError> {
-        let (config, not_after) = files.config(&self.files, self.alpn)?;
+        let alpn = self.alpn.protocols();
+        let Served { config, not_after } = server::config(&self.files, files, alpn)?;
         self.config.store(config);
         self.print.store(Arc::new(files.print()));
         self.not_after.store(not_after, Ordering::Relaxed);

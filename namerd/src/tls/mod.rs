@@ -7,9 +7,7 @@
 //! on, and the failure is logged and counted. Must never: hold up the acceptance of other connections, or know a route.
 
 mod clients;
-mod files;
 mod gate;
-mod identity;
 mod socket;
 mod timed;
 
@@ -17,9 +15,8 @@ mod timed;
 mod tests;
 
 pub use clients::{Crowded, Place};
-pub use files::TlsError;
 pub use gate::{Gate, GateCounts, Refused};
-pub use identity::ClientNames;
+pub use l5d_tls::{CertificateNames as ClientNames, TlsError, install_provider};
 pub use socket::Socket;
 
 /// What is spoken inside TLS, as ALPN calls it.
@@ -35,18 +32,11 @@ pub enum Alpn {
 
 impl Alpn {
     /// On the wire, the preferred one first.
-    fn protocols(self) -> Vec<Vec<u8>> {
-        let (h1, h2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    fn protocols(self) -> &'static [&'static [u8]] {
         match self {
-            Alpn::Http1 => vec![h1],
-            Alpn::H2 => vec![h2],
-            Alpn::H2OrHttp1 => vec![h2, h1],
+            Alpn::Http1 => &[b"http/1.1"],
+            Alpn::H2 => &[b"h2"],
+            Alpn::H2OrHttp1 => &[b"h2", b"http/1.1"],
         }
     }
-}
-
-/// Makes the cryptography of this process known to every library that asks for the process's own. For the first lines of a
-/// program; later calls change nothing.
-pub fn install_provider() {
-    let _one_is_set = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

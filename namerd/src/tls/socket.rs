@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::identity::ClientNames;
+use super::ClientNames;
 use super::timed::Timed;
 
 /// A connection past its [`super::Gate`].

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use anyhow::bail;
+use l5d_tls::{ClientAuth, ClientTls, TlsError, client};
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -82,10 +81,9 @@ impl Target {
         if !self.is_tls {
             return Ok(Box::new(stream));
         }
-        let name = files.server_name.clone().unwrap_or(self.host.clone());
-        let name = ServerName::try_from(name.clone())
-            .with_context(|| format!("{name} cannot be a server's name"))?;
-        let connector = TlsConnector::from(Arc::new(files.config(protocol)?));
+        let (settings, config) = files.config(protocol)?;
+        let name = client::server_name(&settings, &self.host)?;
+        let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(name, stream).await.map_err(|error| {
             Failure::new(format!("no TLS with {at}: {error}")).hint(
                 "whom to trust: --tls-ca; the name in the certificate: --tls-server-name; \
@@ -101,49 +99,32 @@ const HINT: &str = "is namerd running there, and is this its port (HTTP controll
 --resolver)? In a cluster: kubectl port-forward deployment/namerd 4180 4321";
 
 impl TlsFiles {
-    fn config(&self, protocol: &str) -> anyhow::Result<ClientConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(self.roots()?);
-        let mut config = match (&self.cert, &self.key) {
-            (None, None) => builder.with_no_client_auth(),
-            (Some(cert), Some(key)) => {
-                let chain = certificates(cert)?;
-                let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|e| anyhow::anyhow!("no private key in {}: {e}", key.display()))?;
-                builder.with_client_auth_cert(chain, key)?
-            }
+    fn settings(&self) -> anyhow::Result<ClientTls> {
+        let client_auth = match (&self.cert, &self.key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(ClientAuth {
+                certificate: cert.clone(),
+                key: key.clone(),
+                intermediates: None,
+            }),
             _ => bail!("--tls-cert and --tls-key belong together"),
         };
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        Ok(config)
+        Ok(ClientTls {
+            common_name: self.server_name.clone(),
+            trust: self.ca.iter().cloned().collect(),
+            client_auth,
+            ..ClientTls::default()
+        })
     }
 
-    fn roots(&self) -> anyhow::Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        if let Some(ca) = &self.ca {
-            for certificate in certificates(ca)? {
-                roots.add(certificate)?;
+    fn config(&self, protocol: &str) -> anyhow::Result<(ClientTls, ClientConfig)> {
+        let settings = self.settings()?;
+        match client::read(&settings, &[protocol.as_bytes()]) {
+            Ok(config) => Ok((settings, config)),
+            Err(TlsError::NoRoots) => {
+                bail!("this machine has no certificates to trust: name some with --tls-ca")
             }
-            return Ok(roots);
+            Err(error) => Err(error.into()),
         }
-        let native = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(native.certs);
-        if added == 0 {
-            bail!("this machine has no certificates to trust: name some with --tls-ca");
-        }
-        Ok(roots)
     }
-}
-
-fn certificates(file: &std::path::Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
-        .map_err(|e| anyhow::anyhow!("cannot read {}: {e}", file.display()))?
-        .collect();
-    let all = all.map_err(|e| anyhow::anyhow!("{} is not PEM: {e}", file.display()))?;
-    if all.is_empty() {
-        bail!("no certificate in {}", file.display());
-    }
-    Ok(all)
 }

@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("proto/naming", &[]),
     ("proto/config", &["l5d-naming"]),
     ("proto/accesslog", &["l5d-config"]),
+    ("proto/tls", &["l5d-config"]),
     ("proto/etcd", &[]),
     ("proto/mesh", &["l5d-naming"]),
     ("proto/resolver", &["l5d-naming"]),
@@ -23,6 +24,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "l5d-naming",
             "l5d-config",
             "l5d-accesslog",
+            "l5d-tls",
             "l5d-etcd",
             "l5d-destination",
             "l5d-mesh",
@@ -31,7 +33,13 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ),
     (
         "l5d-node",
-        &["l5d-naming", "l5d-config", "l5d-accesslog", "l5d-resolver"],
+        &[
+            "l5d-naming",
+            "l5d-config",
+            "l5d-accesslog",
+            "l5d-tls",
+            "l5d-resolver",
+        ],
     ),
 ];
 
@@ -114,6 +122,7 @@ fn package(dir: &Path, name: &str, allowed: &[&str]) -> anyhow::Result<Vec<Strin
     let ours = [
         "l5d-naming",
         "l5d-config",
+        "l5d-tls",
         "l5d-etcd",
         "l5d-destination",
         "l5d-mesh",

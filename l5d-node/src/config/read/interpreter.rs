@@ -5,7 +5,7 @@ use std::time::Duration;
 use l5d_config::{Field, Kinds, Section, transformers};
 use l5d_naming::Path;
 
-use super::{NOT_YET, tls};
+use super::NOT_YET;
 use crate::config::Interpreter;
 use crate::config::router::LONGEST_WAIT;
 
@@ -59,7 +59,10 @@ pub(super) fn read(field: Field<'_>) -> Option<Interpreter> {
     let dst = destinations(&section, kind);
     interpreter.retry_max = retry(&section);
     without_effect(&section, kind);
-    interpreter.tls = tls::read(section.key("tls"), kind == "io.l5d.namerd");
+    interpreter.tls = match kind {
+        "io.l5d.namerd" => l5d_tls::read::small_client(section.key("tls")),
+        _ => l5d_tls::read::client(section.key("tls")),
+    };
     interpreter.token_file = section.key("tokenFile").string().map(Into::into);
     interpreter.dst = dst?;
     interpreter.root = Some(root?);

@@ -2,7 +2,6 @@
 
 mod interpreter;
 mod router;
-mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

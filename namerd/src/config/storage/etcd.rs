@@ -3,7 +3,7 @@
 use l5d_config::{Field, Section};
 
 use super::path_prefix;
-use crate::config::{EtcdStorage, client_tls};
+use crate::config::EtcdStorage;
 
 const PORT: u16 = 2379;
 
@@ -41,7 +41,7 @@ pub(super) fn read(section: &Section<'_>) -> EtcdStorage {
     EtcdStorage {
         hosts,
         path_prefix: path_prefix(section),
-        tls: client_tls::read(section.key("tls")),
+        tls: l5d_tls::read::client(section.key("tls")),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Who a client says it is, with its certificate as the witness.
+//! Who somebody is, with their certificate as the witness.
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
-/// The names of a checked client certificate.
+/// The names of a checked certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientNames {
+pub struct CertificateNames {
     /// URIs among the alternative names, such as SPIFFE ids.
     pub uris: Vec<String>,
     /// DNS names among the alternative names, in lower case.
@@ -14,9 +14,9 @@ pub struct ClientNames {
     pub common_name: Option<String>,
 }
 
-impl ClientNames {
+impl CertificateNames {
     /// The names of a certificate; `None` if it does not parse.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let mut names = Self {
             common_name: parsed
