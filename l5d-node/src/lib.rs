@@ -7,7 +7,7 @@
 //! 5. [`serve`] again: the response back, or an error made here.
 //!
 //! [`cache`] holds what namerd said last, [`control`] follows namerd and writes the cache, [`admin`] shows all of it,
-//! [`app`] builds, spawns and joins. Workers own their connections, pools and balancers; what they share is read through
+//! [`app`] builds, spawns and joins, [`meter`] counts. Workers own their connections, pools and balancers; what they share is read through
 //! immutable snapshots, so nothing on the request path takes a lock that another worker holds.
 
 pub mod admin;
@@ -17,5 +17,6 @@ pub mod cache;
 pub mod config;
 pub mod connect;
 pub mod control;
+pub mod meter;
 pub mod route;
 pub mod serve;

@@ -11,6 +11,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
+use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,11 +21,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{FollowSet, Table};
 use crate::config::{Config, Identity};
 use crate::serve::{Asker, Stats};
+
+pub use metrics::Window;
 
 /// All that the pages show.
 #[derive(Debug)]
@@ -44,10 +49,23 @@ pub struct Sight {
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Whether names came from the warm file.
     pub is_warm: bool,
+    /// What came in the last minute.
+    pub window: Window,
+    /// How the Prometheus page looks.
+    pub prometheus: PrometheusPage,
     /// When the process began to serve.
     pub started: tokio::time::Instant,
     /// Cancelled when a stop was asked for.
     pub stop: CancellationToken,
+}
+
+/// The Prometheus page (node-proxy 15.1, 15.3).
+#[derive(Clone, Debug, Default)]
+pub struct PrometheusPage {
+    /// In front of each name.
+    pub prefix: String,
+    /// Whether modern histograms are shown as well.
+    pub histograms: bool,
 }
 
 type Shared = State<Arc<Sight>>;
@@ -61,9 +79,23 @@ pub async fn serve(
     sight: Arc<Sight>,
     end: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, routes(sight))
+    let served = axum::serve(listener, routes(sight.clone()))
         .with_graceful_shutdown(end.cancelled_owned())
-        .await
+        .into_future();
+    tokio::select! {
+        served = served => served,
+        never = look(&sight) => match never {},
+    }
+}
+
+/// Keeps the window of the last minute.
+async fn look(sight: &Sight) -> Infallible {
+    let mut ticks = tokio::time::interval(metrics::EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        sight.window.look(&metrics::samples(sight));
+    }
 }
 
 const PATHS: &[&str] = &[
@@ -151,7 +183,10 @@ async fn prometheus(State(sight): Shared) -> Response {
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (kind, metrics::prometheus(&metrics::samples(&sight))).into_response()
+    let page = &sight.prometheus;
+    let samples = metrics::samples(&sight);
+    let text = metrics::prometheus(&samples, &page.prefix, page.histograms);
+    (kind, text).into_response()
 }
 
 async fn metrics_json(

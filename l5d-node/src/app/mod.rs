@@ -142,6 +142,8 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         asker: servers.asker(),
         addresses: servers.addresses.clone(),
         is_warm,
+        window: admin::Window::default(),
+        prometheus: admin::PrometheusPage::default(),
         started: Instant::now(),
         stop,
     });

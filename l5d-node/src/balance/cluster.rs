@@ -16,7 +16,7 @@ use super::endpoint::{EndpointView, Lease};
 use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};
-use crate::connect::{Counter, Registry, RequestCounts};
+use crate::meter::{Counter, Measured, Reading, Registry, RequestCounts, table};
 
 /// The balancer of one cluster (1.x's client), of one worker.
 #[derive(Debug)]
@@ -331,5 +331,23 @@ impl Balancers {
     pub fn view(&self, now: Instant) -> Vec<(ClusterId, Vec<EndpointView>)> {
         let all = self.by_key.borrow();
         all.values().map(|b| b.view(now)).collect()
+    }
+}
+
+// === impl ClientStats ===
+
+impl Measured for ClientStats {
+    fn read(&self, to: &mut Reading) {
+        self.requests.read(to);
+        self.requests.status.read(to);
+        to.add(&table::CONNECTS, &self.connects);
+        to.add(&table::CONNECT_FAILURES, &self.connect_failures);
+        to.add(&table::CONNECTIONS, &self.connections);
+        to.add(&table::REQUEUES, &self.requeues);
+        to.add(&table::BUDGET_EXHAUSTED, &self.budget_exhausted);
+        to.add(&table::LB_ADDS, &self.adds);
+        to.add(&table::LB_REMOVES, &self.removes);
+        to.add(&table::LB_UPDATES, &self.updates);
+        to.add(&table::LB_MAX_EFFORT, &self.max_effort_exhausted);
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::balance::{Registry, RequestCounts};
 use crate::cache::{Name, NameState, Names};
 use crate::config::{Router, ServiceSettings};
+use crate::meter::Pairs;
 
 /// The routes of one router, of one worker.
 pub struct Routes {
@@ -42,6 +43,8 @@ pub struct Route {
     pub service: Arc<ServiceSettings>,
     /// What happened.
     pub stats: Arc<ServiceStats>,
+    /// The same by client.
+    pub pairs: Pairs,
     name: RefCell<Arc<Name>>,
     checked: Cell<Instant>,
     used: Cell<Instant>,
@@ -192,6 +195,7 @@ impl Routes {
             shown,
             local: local.clone(),
             stats,
+            pairs: Pairs::default(),
             checked: Cell::new(now),
             used: Cell::new(now),
         }

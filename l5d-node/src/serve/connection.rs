@@ -34,8 +34,9 @@ pub(crate) enum Next {
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Serves one connection to its end.
-pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) {
+/// Serves one connection to its end; gives the number of requests that it had.
+pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
+    let mut requests = 0;
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
     let next = {
@@ -62,6 +63,7 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) {
             if client.buf.is_empty() {
                 break Next::Close;
             }
+            requests += 1;
             // Boxed: between requests a connection holds no room for one.
             match Box::pin(serve(&server, &mut client)).await {
                 Next::KeepAlive => {}
@@ -76,6 +78,7 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) {
         }
         Next::Abort | Next::KeepAlive => {}
     }
+    requests
 }
 
 /// Reads one request and answers it.
@@ -155,7 +158,7 @@ pub(crate) async fn answer(
     failure: &Failure,
     is_read: bool,
 ) -> Next {
-    server.router.failures.count(failure.reason);
+    server.stats.failures.count(failure.reason);
     let config = &server.router.config;
     let keep_alive = is_read
         && !failure.closes
@@ -242,8 +245,12 @@ async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketA
             server.stats.connections.inc();
             let counted = Rc::clone(server);
             server.worker.tasks.spawn_local(async move {
-                run(counted.clone(), Stream::Plain(stream)).await;
-                counted.stats.connections.dec();
+                let (start, stats) = (Instant::now(), counted.stats.clone());
+                let requests = run(counted, Stream::Plain(stream)).await;
+                stats.connections.dec();
+                stats.closes.inc();
+                stats.connection_duration.observe(start.elapsed());
+                stats.connection_requests.observe_number(requests);
             });
         }
         Err(e) => {

@@ -38,4 +38,4 @@ mod worker;
 mod tests;
 
 pub use start::{Asker, ClusterLoad, Servers, StartError, start};
-pub use stats::{Number, Reason, RouterView, Scope, Stats};
+pub use stats::{Reason, RouterView, ScopeView, Stats};

@@ -11,6 +11,7 @@
 //! | [`ended`] | the request's counters, its span |
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -20,11 +21,12 @@ use super::context::Trace;
 use super::exchange::{Attempt, Done, Outcome};
 use super::request::Request;
 use super::respond::Failure;
-use super::stats::{ServerStats, Tally};
+use super::stats::{ServerStats, Tally, pair_label};
 use super::upstream::Upstream;
 use super::wire::field::{Field, Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, ClientStats, Lease};
+use crate::meter::RequestCounts;
 use crate::route::{Route, ServiceStats};
 
 /// One request on its walk.
@@ -86,7 +88,16 @@ impl Walk<'_> {
 
     /// An endpoint was chosen at `now`. The tally counts the attempt until it is dropped.
     pub(super) fn attempt_begins(&self, balancer: &Balancer, now: Instant) -> Tally<ClientStats> {
-        Tally::new(balancer.stats.clone(), now)
+        Tally::new(balancer.stats.clone(), now).with(self.pair(balancer))
+    }
+
+    /// The counters of this service at a client.
+    fn pair(&self, balancer: &Balancer) -> Arc<RequestCounts> {
+        let (router, service) = (&self.server.router, &self.route.shown);
+        self.route.pairs.get(balancer.cluster().key, || {
+            let limit = router.config.cache.paths.saturating_mul(2);
+            router.pairs.get(&pair_label(balancer.id(), service), limit)
+        })
     }
 
     /// Whether an attempt that starts at `now` is to give a response back that says that nobody has seen the request.

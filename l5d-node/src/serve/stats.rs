@@ -1,11 +1,14 @@
 //! What happened, counted by each worker for itself and added up when somebody asks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::balance::ClientStats;
-use crate::connect::{Counter, HistogramView, Registry, RequestCounts};
+use crate::meter::{
+    Counter, Described, Histogram, Labelled, Measured, Reading, Registry, RequestCounts, table,
+};
 use crate::route::ServiceStats;
 
 /// All counters of the process.
@@ -22,7 +25,7 @@ pub(crate) struct RouterStats {
     pub(crate) servers: Vec<Arc<ServerStats>>,
     pub(crate) services: Arc<Registry<ServiceStats>>,
     pub(crate) clients: Arc<Registry<ClientStats>>,
-    pub(crate) failures: Arc<FailureCounts>,
+    pub(crate) pairs: Arc<Registry<RequestCounts>>,
 }
 
 /// Counters of one listener (`rt/<router>/server/<ip>/<port>`), of one worker.
@@ -30,7 +33,14 @@ pub(crate) struct RouterStats {
 pub(crate) struct ServerStats {
     pub(crate) requests: RequestCounts,
     pub(crate) connects: Counter,
+    pub(crate) closes: Counter,
     pub(crate) connections: Counter,
+    pub(crate) connection_duration: Histogram,
+    pub(crate) connection_requests: Histogram,
+    /// By class of status, as [`CLASSES`].
+    times: [Histogram; CLASSES.len()],
+    /// Failures answered here.
+    pub(crate) failures: FailureCounts,
     /// Requests refused by the parser or for their dtab: they count nowhere else.
     pub(crate) refused: Counter,
 }
@@ -62,24 +72,13 @@ pub enum Reason {
 
 /// One scope of the metric tree, added up over the workers.
 #[derive(Clone, Debug)]
-pub struct Scope {
+pub struct ScopeView {
     /// `<ip>/<port>`, the logical name or the bound id, without leading slash.
     pub label: String,
-    /// Counters and gauges by their name in the metric tree, in a fixed order.
-    pub numbers: Vec<Number>,
-    /// To the end of the response.
-    pub latency: HistogramView,
-}
-
-/// A counter or a gauge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number {
-    /// Such as `status/2XX`.
-    pub name: &'static str,
-    /// Its value.
-    pub value: u64,
-    /// Whether it may go down.
-    pub is_gauge: bool,
+    /// The name behind a client's, for [`RouterView::pairs`]; else empty.
+    pub service: String,
+    /// Its numbers.
+    pub reading: Reading,
 }
 
 /// One router's numbers.
@@ -88,18 +87,22 @@ pub struct RouterView {
     /// The router's label.
     pub label: String,
     /// In the order of the configuration.
-    pub servers: Vec<Scope>,
+    pub servers: Vec<ScopeView>,
     /// By logical name, sorted.
-    pub services: Vec<Scope>,
+    pub services: Vec<ScopeView>,
     /// By bound id, sorted.
-    pub clients: Vec<Scope>,
-    /// Responses made here, by reason, such as `no_binding`.
-    pub failures: Vec<(&'static str, u64)>,
+    pub clients: Vec<ScopeView>,
+    /// By bound id and logical name, sorted.
+    pub pairs: Vec<ScopeView>,
+    /// What belongs to no scope.
+    pub own: Reading,
 }
 
 /// Counts a request from its start to its end, however it ends.
 pub(crate) struct Tally<S: Counted> {
     stats: Arc<S>,
+    /// Where it is counted as well.
+    also: Option<Arc<RequestCounts>>,
     start: Instant,
     /// 0: no response.
     status: u16,
@@ -108,97 +111,101 @@ pub(crate) struct Tally<S: Counted> {
 }
 
 /// Counters of one scope.
-pub(crate) trait Counted {
+pub(crate) trait Counted: Measured {
     fn requests(&self) -> &RequestCounts;
 
-    /// What only this kind of scope counts.
-    fn others(&self) -> Vec<Number> {
-        Vec::new()
+    /// A request has ended with `status` (0: no response), well or not.
+    fn end(&self, is_success: bool, status: u16, took: Duration) {
+        self.requests().end_as(is_success, status, took);
     }
 }
-
-const CLASSES: [&str; 6] = [
-    "status/error",
-    "status/1XX",
-    "status/2XX",
-    "status/3XX",
-    "status/4XX",
-    "status/5XX",
-];
 
 // === impl Stats ===
 
 impl Stats {
     pub(crate) fn new(labels: Vec<(String, Vec<String>)>, workers: usize) -> Self {
-        let router = |(_, servers): &(String, Vec<String>)| RouterStats {
-            servers: servers.iter().map(|_| Arc::default()).collect(),
-            services: Arc::default(),
-            clients: Arc::default(),
-            failures: Arc::default(),
-        };
+        let mut all: Vec<Vec<RouterStats>> = (0..workers).map(|_| Vec::new()).collect();
+        for (_, servers) in &labels {
+            let services = Registry::of(workers).into_iter().map(Arc::new);
+            let clients = Registry::of(workers).into_iter().map(Arc::new);
+            let pairs = Registry::of(workers).into_iter().map(Arc::new);
+            let each = services.zip(clients).zip(pairs);
+            for (routers, ((services, clients), pairs)) in all.iter_mut().zip(each) {
+                routers.push(RouterStats {
+                    servers: servers.iter().map(|_| Arc::default()).collect(),
+                    services,
+                    clients,
+                    pairs,
+                });
+            }
+        }
         Self {
-            workers: (0..workers)
-                .map(|_| labels.iter().map(router).collect())
-                .collect(),
+            workers: all,
             labels,
         }
     }
 
     /// All numbers now, routers in the order of the configuration. Disturbs no worker.
     pub fn view(&self) -> Vec<RouterView> {
-        self.labels
-            .iter()
-            .enumerate()
-            .map(|(i, (label, servers))| {
-                let of_router = || self.workers.iter().map(move |routers| &routers[i]);
-                let server = |(s, label): (usize, &String)| {
-                    let each = of_router().map(|r| r.servers[s].as_ref());
-                    sum(label.clone(), each)
-                };
-                RouterView {
-                    label: label.clone(),
-                    servers: servers.iter().enumerate().map(server).collect(),
-                    services: by_label(of_router().map(|r| r.services.all())),
-                    clients: by_label(of_router().map(|r| r.clients.all())),
-                    failures: Reason::ALL
-                        .iter()
-                        .map(|r| {
-                            let n = of_router().map(|x| x.failures.0[*r as usize].get());
-                            (r.name(), n.sum())
-                        })
-                        .collect(),
-                }
-            })
-            .collect()
+        let routers = self.labels.iter().enumerate();
+        routers.map(|(i, _)| self.router(i)).collect()
     }
-}
 
-fn by_label<S: Counted>(workers: impl Iterator<Item = Vec<(Arc<str>, Arc<S>)>>) -> Vec<Scope> {
-    let mut all: Vec<_> = workers.flatten().collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all.chunk_by(|a, b| a.0 == b.0)
-        .map(|same| sum(same[0].0.to_string(), same.iter().map(|(_, s)| s.as_ref())))
-        .collect()
-}
-
-fn sum<'a, S: Counted + 'a>(label: String, each: impl Iterator<Item = &'a S>) -> Scope {
-    let mut scope = Scope {
-        label,
-        numbers: Vec::new(),
-        latency: HistogramView::default(),
-    };
-    for stats in each {
-        scope.latency.add(&stats.requests().latency.view());
-        let numbers = Number::all(stats);
-        if scope.numbers.is_empty() {
-            scope.numbers = numbers;
-        } else {
-            for (total, one) in scope.numbers.iter_mut().zip(numbers) {
-                total.value += one.value;
-            }
+    fn router(&self, index: usize) -> RouterView {
+        let (label, labels) = &self.labels[index];
+        let of_router = || self.workers.iter().map(move |routers| &routers[index]);
+        let server = |(s, label): (usize, &String)| ScopeView {
+            label: label.clone(),
+            service: String::new(),
+            reading: sum(of_router().map(|r| r.servers[s].as_ref())),
+        };
+        let mut own = Reading::default();
+        for server in of_router().flat_map(|r| &r.servers) {
+            server.failures.read(&table::RESPONSES_MADE, &mut own);
+        }
+        let first = &self.workers[0][index];
+        for (kind, folded) in [
+            ("service", first.services.folded()),
+            ("client", first.clients.folded()),
+            ("pair", first.pairs.folded()),
+        ] {
+            own.part(&table::FOLDED, kind, folded);
+        }
+        RouterView {
+            label: label.clone(),
+            servers: labels.iter().enumerate().map(server).collect(),
+            services: by_label(&first.services),
+            clients: by_label(&first.clients),
+            pairs: by_label(&first.pairs),
+            own,
         }
     }
-    scope
+}
+
+/// The label of a pair in its registry: neither name has a line feed.
+pub(crate) fn pair_label(client: &str, service: &str) -> String {
+    let plain = |name: &str| name.trim_start_matches('/').to_owned();
+    format!("{}\n{}", plain(client), plain(service))
+}
+
+fn by_label<S: Measured + Default>(registry: &Registry<S>) -> Vec<ScopeView> {
+    let mut all = registry.all();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let view = |(label, counters): Labelled<S>| {
+        let (label, service) = label.split_once('\n').unwrap_or((&label, ""));
+        ScopeView {
+            label: label.to_owned(),
+            service: service.to_owned(),
+            reading: sum(counters.iter().map(AsRef::as_ref)),
+        }
+    };
+    all.into_iter().map(view).collect()
+}
+
+fn sum<'a, S: Measured + 'a>(each: impl Iterator<Item = &'a S>) -> Reading {
+    let mut reading = Reading::default();
+    each.for_each(|stats| stats.read(&mut reading));
+    reading
 }
 
 // === impl Reason ===
@@ -247,6 +254,12 @@ impl FailureCounts {
     pub(crate) fn count(&self, reason: Reason) {
         self.0[reason as usize].inc();
     }
+
+    fn read(&self, of: &'static Described, to: &mut Reading) {
+        for reason in Reason::ALL {
+            to.part(of, reason.name(), self.0[reason as usize].get());
+        }
+    }
 }
 
 // === impl Tally ===
@@ -256,10 +269,18 @@ impl<S: Counted> Tally<S> {
         stats.requests().start();
         Self {
             stats,
+            also: None,
             start,
             status: 0,
             end: None,
         }
+    }
+
+    /// Counts it here as well.
+    pub(crate) fn with(mut self, also: Arc<RequestCounts>) -> Self {
+        also.start();
+        self.also = Some(also);
+        self
     }
 
     /// The response's status, once there is one.
@@ -278,7 +299,11 @@ impl<S: Counted> Drop for Tally<S> {
     fn drop(&mut self) {
         let end = self.end.unwrap_or_else(Instant::now);
         let took = end.saturating_duration_since(self.start);
-        self.stats.requests().end(self.status, took);
+        let is_success = (100..500).contains(&self.status);
+        self.stats.end(is_success, self.status, took);
+        if let Some(also) = &self.also {
+            also.end_as(is_success, self.status, took);
+        }
     }
 }
 
@@ -289,12 +314,9 @@ impl Counted for ServerStats {
         &self.requests
     }
 
-    fn others(&self) -> Vec<Number> {
-        vec![
-            Number::counter("connects", &self.connects),
-            Number::counter("refused", &self.refused),
-            Number::gauge("connections", &self.connections),
-        ]
+    fn end(&self, is_success: bool, status: u16, took: Duration) {
+        self.requests.end_as(is_success, status, took);
+        self.times[class(status)].observe(took);
     }
 }
 
@@ -308,52 +330,30 @@ impl Counted for ClientStats {
     fn requests(&self) -> &RequestCounts {
         &self.requests
     }
+}
 
-    fn others(&self) -> Vec<Number> {
-        vec![
-            Number::counter("connects", &self.connects),
-            Number::counter("connect_failures", &self.connect_failures),
-            Number::gauge("connections", &self.connections),
-            Number::counter("retries/requeues", &self.requeues),
-            Number::counter("retries/budget_exhausted", &self.budget_exhausted),
-            Number::counter("loadbalancer/adds", &self.adds),
-            Number::counter("loadbalancer/removes", &self.removes),
-            Number::counter("loadbalancer/updates", &self.updates),
-            Number::counter(
-                "loadbalancer/max_effort_exhausted",
-                &self.max_effort_exhausted,
-            ),
-        ]
+const CLASSES: [&str; 6] = ["error", "1XX", "2XX", "3XX", "4XX", "5XX"];
+
+fn class(status: u16) -> usize {
+    match status / 100 {
+        class @ 1..=5 => usize::from(class),
+        _ => 0,
     }
 }
 
-impl Number {
-    fn counter(name: &'static str, counter: &Counter) -> Self {
-        Self {
-            name,
-            value: counter.get(),
-            is_gauge: false,
+impl Measured for ServerStats {
+    fn read(&self, to: &mut Reading) {
+        self.requests.read(to);
+        self.requests.status.read(to);
+        self.failures.read(&table::EXCEPTIONS, to);
+        to.add(&table::CONNECTS, &self.connects);
+        to.add(&table::CLOSES, &self.closes);
+        to.add(&table::CONNECTIONS, &self.connections);
+        to.add(&table::REFUSED, &self.refused);
+        to.spread(&table::CONNECTION_DURATION, &self.connection_duration);
+        to.spread(&table::CONNECTION_REQUESTS, &self.connection_requests);
+        for (class, times) in CLASSES.into_iter().zip(&self.times) {
+            to.spread_part(&table::CLASS_TIME, class, times);
         }
-    }
-
-    fn gauge(name: &'static str, counter: &Counter) -> Self {
-        Self {
-            is_gauge: true,
-            ..Self::counter(name, counter)
-        }
-    }
-
-    fn all(stats: &impl Counted) -> Vec<Self> {
-        let requests = stats.requests();
-        let mut all = vec![
-            Self::counter("requests", &requests.requests),
-            Self::counter("success", &requests.success),
-            Self::counter("failures", &requests.failures),
-            Self::gauge("pending", &requests.pending),
-        ];
-        let classes = CLASSES.iter().zip(&requests.status);
-        all.extend(classes.map(|(name, counter)| Self::counter(name, counter)));
-        all.extend(stats.others());
-        all
     }
 }

@@ -16,11 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::buffer::Buffers;
 use super::connection;
-use super::stats::{FailureCounts, RouterStats, ServerStats};
+use super::stats::{RouterStats, ServerStats};
 use super::wire::head::Limits;
 use crate::balance::{Balancers, EndpointView};
 use crate::cache::Names;
 use crate::config;
+use crate::meter::{Registry, RequestCounts};
 use crate::route::{Override, Routes};
 
 /// What all of a worker's tasks share.
@@ -37,7 +38,7 @@ pub(crate) struct Router {
     pub(crate) routes: Routes,
     pub(crate) balancers: Balancers,
     pub(crate) no_override: Rc<Override>,
-    pub(crate) failures: Arc<FailureCounts>,
+    pub(crate) pairs: Arc<Registry<RequestCounts>>,
     /// Where the router listens.
     addresses: Vec<SocketAddr>,
 }
@@ -153,6 +154,7 @@ impl Setup {
                     for router in routers {
                         router.routes.sweep(now);
                         router.balancers.sweep(now);
+                        router.pairs.expire(router.config.cache.idle_ttl, now);
                     }
                 }
                 Some(question) = self.questions.recv() => {
@@ -183,7 +185,7 @@ impl Setup {
                 self.workers,
             ),
             no_override: Rc::default(),
-            failures: stats.failures.clone(),
+            pairs: stats.pairs.clone(),
             addresses: self.addresses[index].clone(),
             config: config.clone(),
         }

@@ -71,6 +71,7 @@ const NAMERD: &[(&str, &[&str])] = &[
 
 /// Modules of l5d-node and those that they may import.
 const NODE: &[(&str, &[&str])] = &[
+    ("meter", &[]),
     ("config", &[]),
     ("cache", &["config"]),
     ("connect", &["config"]),

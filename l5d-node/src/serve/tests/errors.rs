@@ -397,6 +397,12 @@ async fn an_answer_before_a_long_body_closes() {
     refused(&proxy, short, 502, true).await;
 }
 
+fn part(reading: &crate::meter::Reading, name: &str, part: &str) -> u64 {
+    let mut all = reading.numbers.iter();
+    let found = all.find(|n| n.of.name == name && n.part == part);
+    found.unwrap().value
+}
+
 #[tokio::test]
 async fn what_happened_is_counted() {
     let app = Backend::answering(|r| match r.line().contains("bad") {
@@ -412,9 +418,7 @@ async fn what_happened_is_counted() {
     }
     proxy.ask("nonsense\r\n\r\n").await;
     proxy.ask("GET / HTTP/1.1\r\nHost:\r\n\r\n").await;
-    let number = |scope: &super::super::Scope, name: &str| {
-        scope.numbers.iter().find(|n| n.name == name).unwrap().value
-    };
+    let number = |scope: &super::super::ScopeView, name: &str| part(&scope.reading, name, "");
     // The counts follow the responses.
     let view = loop {
         let view = proxy.stats().view().remove(0);
@@ -423,24 +427,32 @@ async fn what_happened_is_counted() {
         }
         tokio::task::yield_now().await;
     };
-    let counts = [
-        "requests",
-        "success",
-        "failures",
-        "status/2XX",
-        "status/4XX",
-        "status/5XX",
-    ];
-    let server = counts.map(|name| number(&view.servers[0], name));
-    assert_eq!(server, [4, 3, 1, 2, 1, 1]);
+    let server = &view.servers[0].reading;
+    let counts = ["requests", "success", "failures"].map(|name| part(server, name, ""));
+    assert_eq!(counts, [4, 3, 1]);
+    let classes = ["2XX", "4XX", "5XX"].map(|class| part(server, "status/<class>", class));
+    assert_eq!(classes, [2, 1, 1]);
+    assert_eq!(part(server, "status/<code>", "400"), 1);
     assert_eq!(number(&view.servers[0], "refused"), 1);
     assert_eq!(view.services[0].label, "svc/web");
     assert_eq!(number(&view.services[0], "requests"), 3);
     assert_eq!(view.clients[0].label, "#/test/svc/web");
     assert_eq!(number(&view.clients[0], "connects"), 1);
-    assert_eq!(view.clients[0].latency.count(), 3);
-    let failures: HashMap<_, _> = view.failures.into_iter().collect();
-    assert_eq!((failures["malformed"], failures["unidentified"]), (1, 1));
+    let spread = |scope: &super::super::ScopeView, name| {
+        let found = scope.reading.spreads.iter().find(|s| s.of.name == name);
+        found.unwrap().view.count()
+    };
+    assert_eq!(spread(&view.clients[0], "request_latency_ms"), 3);
+    let pair = &view.pairs[0];
+    assert_eq!(
+        (pair.label.as_str(), pair.service.as_str()),
+        ("#/test/svc/web", "svc/web")
+    );
+    assert_eq!((number(pair, "requests"), number(pair, "failures")), (3, 1));
+    for reason in ["malformed", "unidentified"] {
+        assert_eq!(part(server, "failures/<exception>", reason), 1);
+        assert_eq!(part(&view.own, "responses_made/<reason>", reason), 1);
+    }
     let loads = proxy.servers.as_ref().unwrap().loads().await;
     assert_eq!(loads[0].endpoints[0].addr, app.addr);
     assert_eq!(

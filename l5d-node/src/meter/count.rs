@@ -1,12 +1,7 @@
-//! Counters with one writer (a worker) and any number of readers (a scrape), and the place where they are found by name.
+//! Counters and distributions with one writer (a worker) and any number of readers (a scrape).
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
 /// A number that one worker changes. Not atomic as a whole: two writers would lose counts.
 #[derive(Debug, Default)]
@@ -26,35 +21,6 @@ pub struct HistogramView {
     pub buckets: Vec<u64>,
     /// Sum of all observations.
     pub sum_us: u64,
-}
-
-/// What servers, services and clients all count.
-#[derive(Debug, Default)]
-pub struct RequestCounts {
-    /// Requests that have started.
-    pub requests: Counter,
-    /// Of them answered below 500.
-    pub success: Counter,
-    /// Of them answered otherwise or not at all.
-    pub failures: Counter,
-    /// Of them not yet ended.
-    pub pending: Counter,
-    /// By the first digit of the status; 0: no response.
-    pub status: [Counter; 6],
-    /// To the end of the response.
-    pub latency: Histogram,
-}
-
-/// Counters by label, of one worker. The lock is taken when a label is new, in the sweep and by a scrape, never for a
-/// request.
-#[derive(Debug)]
-pub struct Registry<T>(Mutex<HashMap<Arc<str>, Entry<T>>>);
-
-#[derive(Debug)]
-struct Entry<T> {
-    counters: Arc<T>,
-    /// When the sweep first found that nobody counts here.
-    unused_since: Option<Instant>,
 }
 
 /// 2^31 us are 35 minutes; longer ones count in the last bucket.
@@ -104,9 +70,13 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one observation.
     pub fn observe(&self, time: Duration) {
-        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.buckets[bucket(us)].inc();
-        self.sum_us.add(us);
+        self.observe_number(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts one observation of something that is no time.
+    pub fn observe_number(&self, n: u64) {
+        self.buckets[bucket(n)].inc();
+        self.sum_us.add(n);
     }
 
     /// The numbers now.
@@ -134,6 +104,25 @@ impl HistogramView {
             *mine += theirs;
         }
         self.sum_us = self.sum_us.wrapping_add(other.sum_us);
+    }
+
+    /// What came since `before`, an earlier view of the same.
+    pub fn since(&self, before: &HistogramView) -> Self {
+        let each = self.buckets.iter().zip(&before.buckets);
+        Self {
+            buckets: each.map(|(now, then)| now.saturating_sub(*then)).collect(),
+            sum_us: self.sum_us.wrapping_sub(before.sum_us),
+        }
+    }
+
+    /// Number of observations below 2^`exponent`.
+    pub fn below(&self, exponent: usize) -> u64 {
+        let end = if exponent < 2 {
+            1 << exponent
+        } else {
+            4 * (exponent - 1)
+        };
+        self.buckets[..end.min(BUCKETS)].iter().sum()
     }
 
     /// Number of observations.
@@ -175,72 +164,6 @@ fn upper_us(index: usize) -> u64 {
     ((5 + quarter) << (exponent - 2)) - 1
 }
 
-// === impl RequestCounts ===
-
-impl RequestCounts {
-    /// A request has come.
-    pub fn start(&self) {
-        self.requests.inc();
-        self.pending.inc();
-    }
-
-    /// It has ended, answered with `status` (0: not at all).
-    pub fn end(&self, status: u16, took: Duration) {
-        if (100..500).contains(&status) {
-            self.success.inc();
-        } else {
-            self.failures.inc();
-        }
-        self.status[usize::from(status / 100).min(5)].inc();
-        self.pending.dec();
-        self.latency.observe(took);
-    }
-}
-
-// === impl Registry ===
-
-impl<T> Default for Registry<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Default> Registry<T> {
-    /// The counters of a label; new ones start at zero. At `limit` labels, further ones share those of `(other)`.
-    pub fn get(&self, label: &str, limit: usize) -> Arc<T> {
-        let mut all = self.0.lock();
-        if let Some(found) = all.get(label) {
-            return found.counters.clone();
-        }
-        let label = if all.len() < limit { label } else { "(other)" };
-        let entry = all.entry(label.into()).or_insert_with(|| Entry {
-            counters: Arc::default(),
-            unused_since: None,
-        });
-        entry.counters.clone()
-    }
-
-    /// Drops labels in which nobody has counted for `ttl`. To be called now and then.
-    pub fn expire(&self, ttl: Duration, now: Instant) {
-        self.0.lock().retain(|_, entry| {
-            if Arc::strong_count(&entry.counters) > 1 {
-                entry.unused_since = None;
-                return true;
-            }
-            let since = *entry.unused_since.get_or_insert(now);
-            now.saturating_duration_since(since) <= ttl
-        });
-    }
-
-    /// All labels with their counters, in no order.
-    pub fn all(&self) -> Vec<(Arc<str>, Arc<T>)> {
-        let all = self.0.lock();
-        all.iter()
-            .map(|(label, entry)| (label.clone(), entry.counters.clone()))
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,31 +192,5 @@ mod tests {
         assert_eq!(view.quantile_us(0.5), Some(55));
         assert_eq!(view.quantile_us(1.0), Some(111));
         assert_eq!(HistogramView::default().quantile_us(0.5), None);
-    }
-
-    #[test]
-    fn labels_beyond_the_limit_share() {
-        let registry = Registry::<Counter>::default();
-        registry.get("a", 1).inc();
-        registry.get("b", 1).inc();
-        registry.get("c", 1).inc();
-        assert_eq!(registry.get("a", 1).get(), 1);
-        assert_eq!(registry.get("(other)", 1).get(), 2);
-    }
-
-    #[test]
-    fn labels_stay_while_somebody_counts_and_a_while_longer() {
-        let (registry, t) = (Registry::<Counter>::default(), Instant::now());
-        let ttl = Duration::from_secs(600);
-        let used = registry.get("used", 9);
-        registry.get("unused", 9).inc();
-        registry.expire(ttl, t);
-        registry.expire(ttl, t + ttl);
-        assert_eq!(registry.all().len(), 2);
-        registry.expire(ttl, t + ttl + Duration::from_secs(1));
-        assert_eq!(registry.all().len(), 1);
-        drop(used);
-        registry.expire(ttl, t + 2 * ttl);
-        assert_eq!(registry.all().len(), 1);
     }
 }

@@ -1,0 +1,236 @@
+//! Every metric of the node. What is exposed stands here and nowhere else; `deploy/METRICS.md` is printed from it.
+
+/// What a number does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Summary,
+}
+
+/// Where in the tree a metric stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `rt/<router>/...`.
+    Router,
+    /// `rt/<router>/server/<ip>/<port>/...`.
+    Server,
+    /// `rt/<router>/service/<name>/...`.
+    Service,
+    /// `rt/<router>/client/<id>/...`.
+    Client,
+    /// `rt/<router>/client/<id>/service/<name>/...`.
+    Pair,
+    /// `control/<namerd>/...`.
+    Control,
+    /// `process/...`.
+    Process,
+    /// `node/...`.
+    Node,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its place below its scope. A variable part stands in angles: a label `exception` or `reason`, else part of the name.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// Unit of its values: `ms`, `us`, `s`, `bytes`; empty for plain numbers.
+    pub unit: &'static str,
+    /// Where it stands.
+    pub scopes: &'static [Scope],
+    /// What it says, in one sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident $kind:ident $name:literal $unit:literal [$($scope:ident),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $id: Described = Described {
+                name: $name,
+                kind: Kind::$kind,
+                unit: $unit,
+                scopes: &[$(Scope::$scope),*],
+                help: $help,
+            };
+        )*
+        /// All of them, in the order of the paper.
+        pub static METRICS: &[&Described] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    REQUESTS Counter "requests" "" [Server, Service, Client, Pair] "Requests that have begun; at clients, attempts";
+    SUCCESS Counter "success" "" [Server, Service, Client, Pair] "Requests that have ended well";
+    FAILURES Counter "failures" "" [Server, Service, Client, Pair] "Requests that have ended otherwise, answered or not";
+    EXCEPTIONS Counter "failures/<exception>" "" [Server] "Failures that were answered here, by reason";
+    PENDING Gauge "pending" "" [Server, Service, Client, Pair] "Requests that have not ended";
+    REQUEST_LATENCY Summary "request_latency_ms" "ms" [Server, Service, Client, Pair] "Time to the end of the response";
+    STATUS Counter "status/<code>" "" [Server, Client] "Responses with this status";
+    STATUS_CLASS Counter "status/<class>" "" [Server, Client] "Responses with a status of this class; error: none";
+    CLASS_TIME Summary "time/<class>" "ms" [Server] "Time to the end of responses of this class";
+    CONNECTS Counter "connects" "" [Server, Client] "Connections opened";
+    CLOSES Counter "closes" "" [Server] "Connections closed";
+    CONNECTIONS Gauge "connections" "" [Server, Client] "Open connections, idle ones included";
+    CONNECTION_DURATION Summary "connection_duration" "ms" [Server] "How long connections lived";
+    CONNECTION_REQUESTS Summary "connection_requests" "" [Server] "Requests that connections had";
+    REFUSED Counter "refused" "" [Server] "Requests refused by the parser or for their dtab; they count nowhere else";
+
+    REQUEUES Counter "retries/requeues" "" [Client] "Attempts made again on another endpoint or connection";
+    BUDGET_EXHAUSTED Counter "retries/budget_exhausted" "" [Client] "Attempts not made again because the budget was used up";
+    CONNECT_FAILURES Counter "connect_failures" "" [Client] "Connections that could not be opened";
+    LB_ADDS Counter "loadbalancer/adds" "" [Client] "Endpoints that came";
+    LB_REMOVES Counter "loadbalancer/removes" "" [Client] "Endpoints that left";
+    LB_UPDATES Counter "loadbalancer/updates" "" [Client] "Address sets taken over";
+    LB_MAX_EFFORT Counter "loadbalancer/max_effort_exhausted" "" [Client] "Times that all endpoints looked dead";
+    LB_SIZE Gauge "loadbalancer/size" "" [Client] "Endpoints of the bound name";
+
+    RESPONSES_MADE Counter "responses_made/<reason>" "" [Router] "Responses made here instead of passed on, by reason";
+    FOLDED Counter "labels_folded/<kind>" "" [Router] "Labels that found no room and are counted under (other), by kind";
+    CACHE_MISSES Counter "bindcache/path/misses" "" [Router] "Names asked for that were not cached";
+    CACHE_EVICTS Counter "bindcache/path/evicts" "" [Router] "Names that left the cache to make room";
+    CACHE_EXPIRES Counter "bindcache/path/expires" "" [Router] "Names that left the cache because nobody used them";
+    CACHE_ONESHOTS Counter "bindcache/path/oneshots" "" [Router] "Names bound for one request only";
+    CACHE_NAMES Gauge "bindcache/path/names" "" [Router] "Names in the cache";
+    CACHE_STALE Gauge "bindcache/path/stale_names" "" [Router] "Names whose state namerd has not confirmed since it was away";
+
+    CONTROL_STREAMS Counter "streams_total" "" [Control] "Streams that were opened";
+    CONTROL_FAILURES Counter "failures_total" "" [Control] "Attempts and streams that failed";
+    CONTROL_DENIED Counter "denied_total" "" [Control] "Attempts that were refused for who we are";
+    CONTROL_MESSAGES Counter "messages_total" "" [Control] "Messages that came";
+    CONTROL_HASHES Counter "hash_mismatches_total" "" [Control] "States whose hash was not the one that came with them";
+    CONTROL_DIGESTS Counter "digest_mismatches_total" "" [Control] "Heartbeats whose digest was not ours";
+    CONTROL_REFETCHES Counter "refetches_total" "" [Control] "States asked for again in full";
+    CONTROL_UNKNOWN Counter "unknown_numbers_total" "" [Control] "Messages about something that we do not follow";
+    CONTROL_REFUSALS Counter "refusals_total" "" [Control] "Names that namerd would not follow";
+    CONTROL_CONNECTED Gauge "connected" "" [Control] "Whether namerd is being followed now";
+    CONTROL_CLUSTERS Gauge "clusters" "" [Control] "Bound names that are followed";
+    CONTROL_STALE Gauge "stale_clusters" "" [Control] "Bound names whose endpoints namerd has not confirmed since it was away";
+    CONTROL_STALENESS Gauge "staleness_seconds" "s" [Control] "Time since the oldest of them was confirmed";
+
+    UPTIME Gauge "uptime_seconds" "s" [Process] "Time since the start";
+    STARTED Gauge "start_time_seconds" "s" [Process] "When the process started, in seconds of Unix time";
+    CPU Counter "cpu_seconds_total" "s" [Process] "Processor time used";
+    RESIDENT Gauge "resident_memory_bytes" "bytes" [Process] "Resident memory";
+    THREADS Gauge "threads" "" [Process] "Threads";
+    OPEN_FDS Gauge "open_fds" "" [Process] "Open file descriptors";
+    MAX_FDS Gauge "max_fds" "" [Process] "File descriptors that may be open";
+
+    BUILD_INFO Gauge "build_info/<version>" "" [Node] "1, with the version";
+}
+
+impl Described {
+    /// The name without its variable part, and what that part is called.
+    pub fn pattern(&self) -> (&'static str, Option<&'static str>) {
+        match self.name.split_once("/<") {
+            Some((plain, part)) => (plain, Some(part.trim_end_matches('>'))),
+            None => (self.name, None),
+        }
+    }
+
+    /// Whether the variable part becomes a label in Prometheus; else it is part of the name, as in 1.x.
+    pub fn is_labelled(&self) -> bool {
+        !matches!(self.pattern().1, None | Some("code" | "class"))
+    }
+}
+
+impl Scope {
+    /// What stands in front of a Prometheus name.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Scope::Router => "rt:",
+            Scope::Server => "rt:server:",
+            Scope::Service => "rt:service:",
+            Scope::Client => "rt:client:",
+            Scope::Pair => "rt:client:service:",
+            Scope::Control => "l5d_node_control_",
+            Scope::Process => "process_",
+            Scope::Node => "l5d_node_",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut names = Vec::new();
+        for m in METRICS {
+            assert!(!m.help.is_empty() && !m.help.contains(['\n', '\\', '|']));
+            assert!(
+                ["", "ms", "us", "s", "bytes"].contains(&m.unit),
+                "{}",
+                m.name
+            );
+            let is_ours = |s: &Scope| matches!(s, Scope::Control | Scope::Process | Scope::Node);
+            if m.scopes.iter().any(is_ours) && m.kind == Kind::Counter {
+                assert!(m.name.ends_with("_total"), "{}", m.name);
+            }
+            for scope in m.scopes {
+                names.push(format!("{}{}", scope.prefix(), m.name));
+            }
+        }
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "each name once in a scope");
+    }
+
+    /// The table as the paper has it. `L5D_WRITE_DOCS=1` writes it.
+    #[test]
+    fn the_paper_has_this_table() {
+        let mut text = String::from(
+            "| scope | Prometheus name | kind | unit | says |\n|---|---|---|---|---|\n",
+        );
+        for scope in [
+            Scope::Server,
+            Scope::Service,
+            Scope::Client,
+            Scope::Pair,
+            Scope::Router,
+            Scope::Control,
+            Scope::Process,
+            Scope::Node,
+        ] {
+            for m in METRICS.iter().filter(|m| m.scopes.contains(&scope)) {
+                let (plain, part) = m.pattern();
+                let name = plain.replace('/', ":");
+                let name = match part {
+                    None => name,
+                    Some(part) if m.is_labelled() => format!("{name}{{{part}}}"),
+                    Some(part) => format!("{name}:<{part}>"),
+                };
+                let kind = format!("{:?}", m.kind).to_lowercase();
+                let (scope, prefix) = (format!("{scope:?}").to_lowercase(), scope.prefix());
+                writeln!(
+                    text,
+                    "| {scope} | `{prefix}{name}` | {kind} | {} | {} |",
+                    m.unit, m.help
+                )
+                .expect("a string takes everything");
+            }
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/METRICS.md");
+        let paper = std::fs::read_to_string(file).expect("the paper");
+        let (begin, end) = ("<!-- metrics -->\n", "<!-- end -->");
+        let (head, rest) = paper.split_once(begin).expect("the mark");
+        let (held, tail) = rest.split_once(end).expect("the second mark");
+        if std::env::var_os("L5D_WRITE_DOCS").is_some() {
+            std::fs::write(file, format!("{head}{begin}{text}{end}{tail}")).expect("written");
+        } else {
+            assert_eq!(
+                held, text,
+                "deploy/METRICS.md: L5D_WRITE_DOCS=1 cargo test writes it"
+            );
+        }
+    }
+}
