@@ -34,7 +34,7 @@ pub use l5d_tls::{ClientAuth, ClientTls, ServerTls, TlsVersion};
 pub use node_identity::{Issuer, NodeIdentity, Plaintext};
 pub use pattern::{Captures, Pattern, PatternError};
 pub use router::{
-    AccessLog, CacheLimits, Identifier, IngressRules, Interpreter, Protocol, Roll, Router,
+    AccessLog, CacheLimits, Identifier, IngressRules, Interpreter, Protocol, Router,
     TracePropagator,
 };
 pub use server::{Forwarded, H2Settings, Labeler, Server, SessionLimits, SocketOptions};

@@ -46,8 +46,6 @@ pub struct Router {
     pub max_initial_line_bytes: usize,
     /// Bodies of known length up to this are buffered whole.
     pub stream_after_bytes: usize,
-    /// `streamingEnabled: false`: messages are buffered whole, up to 2 GiB - 1.
-    pub buffers_all: bool,
     /// Limit for the bodies of error responses that we make.
     pub max_err_response_bytes: usize,
     /// Cache bounds.
@@ -151,31 +149,10 @@ pub enum TracePropagator {
 /// The access log (15.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessLog {
-    /// The file.
-    pub path: PathBuf,
-    /// When it is put aside.
-    pub roll: Roll,
-    /// Written on behind what is there.
-    pub appends: bool,
-    /// How many rolled files are kept; `None`: all.
-    pub kept: Option<u32>,
+    /// Where, and when a new file begins.
+    pub file: l5d_accesslog::Settings,
     /// `accessLogFormat: json` (ours).
     pub is_json: bool,
-}
-
-/// When a log file is put aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Roll {
-    /// `never`
-    Never,
-    /// `hourly`
-    Hourly,
-    /// `daily`
-    Daily,
-    /// `weekly(n)`: on this day, 1 is Sunday.
-    Weekly(u8),
-    /// Such as `3.megabytes`: bytes.
-    Size(u64),
 }
 
 /// Who binds names, and how it is reached (node-proxy 12.1, 12.6).
@@ -257,7 +234,6 @@ impl Default for Router {
             max_headers_bytes: 8 << 10,
             max_initial_line_bytes: 4 << 10,
             stream_after_bytes: 5 << 10,
-            buffers_all: false,
             max_err_response_bytes: 5120 << 10,
             cache: CacheLimits::default(),
             is_originator: false,

@@ -1,28 +1,23 @@
 //! The file as a whole: top level and admin.
 
+mod admin;
+mod client;
+mod identifier;
 mod interpreter;
+mod later;
 mod router;
+mod scalar;
+mod server;
+mod service;
+mod telemetry;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
 
-use l5d_config::{Field, Kinds, Mistakes, Reader, Scalars, Section, Spot};
+use l5d_config::{Field, Mistakes, Reader, Scalars, Section, Spot};
 
-use super::{Admin, Config, Router};
-
-const TELEMETERS: Kinds = Kinds {
-    what: "telemeter",
-    known: &["io.l5d.prometheus"],
-    others: &[
-        ("io.l5d.recentRequests", NOT_YET),
-        ("io.l5d.zipkin", NOT_YET),
-        ("io.l5d.tracelog", NOT_YET),
-        ("io.l5d.influxdb", NOT_YET),
-        ("io.l5d.statsd", NOT_YET),
-        ("io.l5d.opentelemetry", NOT_YET),
-    ],
-};
+use super::{Config, Router};
 
 /// What is said of kinds that come later.
 pub(super) const NOT_YET: &str = "is not supported yet";
@@ -36,58 +31,33 @@ pub fn read(name: &str, text: &str) -> Result<Config, Mistakes> {
     let reader = Reader::open(name, text, Scalars::Lenient)?;
     let made = reader.top().and_then(|top| top_level(&top));
     let (mut config, warnings) = reader.finish(made)?;
-    let warning =
-        |w: &l5d_config::Mistake| format!("{name}:{}:{}: {}", w.line, w.column, w.message);
-    config.warnings = warnings.iter().map(warning).collect();
+    let mut told = HashSet::new();
+    config.warnings = warnings
+        .iter()
+        .filter(|w| told.insert(w.message.as_str()))
+        .map(|w| format!("{name}:{}:{}: {}", w.line, w.column, w.message))
+        .collect();
     Ok(config)
 }
 
 fn top_level(top: &Section<'_>) -> Option<Config> {
     let mut servers = Servers::default();
-    let admin = admin(top.key("admin"), &mut servers);
+    let admin = admin::read(top.key("admin"), &mut servers);
     let routers = routers(top, &mut servers);
     namers(top.key("namers"), top.reader());
-    telemetry(top.key("telemetry"));
+    let telemetry = telemetry::read(top.key("telemetry"));
     if let Some(usage) = top.key("usage").section() {
         usage.legacy("orgId", "usage is never reported");
         let _ = usage.key("enabled").boolean();
     }
+    top.not_yet("identity");
     let max_stale = top.key("maxStaleSecs").secs();
     Some(Config {
         routers: routers?,
         admin: admin?,
+        telemetry,
         max_stale,
         ..Config::default()
-    })
-}
-
-fn admin(field: Field<'_>, servers: &mut Servers) -> Option<Admin> {
-    const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9990);
-    const GRACE: Duration = Duration::from_secs(10);
-    if !field.is_present() {
-        servers.take(DEFAULT.into());
-        return Some(Admin {
-            addr: DEFAULT.into(),
-            ..Admin::default()
-        });
-    }
-    let section = field.section()?;
-    let spot = section.spot();
-    let addr = address(&section, DEFAULT.1);
-    for key in ["tls", "socketOptions", "security", "httpIdentifierPort"] {
-        section.not_yet(key);
-    }
-    section.legacy(
-        "workerThreads",
-        "the admin server has one thread of its own",
-    );
-    let shutdown_grace = section.key("shutdownGraceMs").millis().unwrap_or(GRACE);
-    let addr = addr?;
-    servers.add(addr, spot, &section);
-    Some(Admin {
-        addr,
-        shutdown_grace,
-        ..Admin::default()
     })
 }
 
@@ -100,9 +70,9 @@ fn routers(top: &Section<'_>, servers: &mut Servers) -> Option<Vec<Arc<Router>>>
         top.reader().mistake(spot, message, None);
     }
     let mut routers: Vec<Arc<Router>> = Vec::new();
-    for section in sections {
+    for mut section in sections {
         let spot = section.spot();
-        let Some(router) = router::read(&section, servers) else {
+        let Some(router) = router::read(&mut section, servers) else {
             continue;
         };
         if routers.iter().any(|r| r.label == router.label) {
@@ -123,17 +93,6 @@ fn namers(field: Field<'_>, reader: &Reader) {
             "`namers` belong to namerd: the node follows one instead of binding names itself";
         let help = "`namerctl migrate FILE` splits a linkerd configuration into one for namerd and one for the node";
         reader.mistake(spot, message, Some(help.to_owned()));
-    }
-}
-
-/// Prometheus metrics are always served; the rest comes later.
-fn telemetry(field: Field<'_>) {
-    for mut telemeter in field.sections().unwrap_or_default() {
-        if telemeter.kind(&TELEMETERS).is_some() {
-            telemeter.not_yet("path");
-            telemeter.not_yet("prefix");
-            let _ = telemeter.key("experimental").boolean();
-        }
     }
 }
 

@@ -1,164 +1,195 @@
-//! One router: its own keys, servers, identifiers, `client` and `service` (node-proxy 3 to 7).
+//! One router: its own keys, and its parts (node-proxy 3 to 7).
 
-use std::time::Duration;
+use l5d_config::{Field, Kinds, Section};
+use l5d_naming::Dtab;
 
-use l5d_config::{Field, Kinds, Reader, Section};
-use l5d_naming::{Dtab, Elem, Path};
-
-use super::{NOT_YET, Servers, address, interpreter};
+use super::later::ROUTER;
+use super::scalar::{count, flag};
+use super::{Servers, client, identifier, interpreter, server, service};
 use crate::config::{
-    CacheLimits, ClientSettings, Identifier, Protocol, Router, Server, ServiceSettings, Settings,
-};
-
-const IDENTIFIERS: Kinds = Kinds {
-    what: "identifier",
-    known: &["io.l5d.header.token"],
-    others: &[
-        ("io.l5d.header", NOT_YET),
-        ("io.l5d.header.path", NOT_YET),
-        ("io.l5d.methodAndHost", NOT_YET),
-        ("io.l5d.path", NOT_YET),
-        ("io.l5d.static", NOT_YET),
-        ("io.l5d.ingress", NOT_YET),
-        ("io.l5d.k8s.istio", NOT_YET),
-        ("io.l5d.k8s.istio-ingress", NOT_YET),
-    ],
+    AccessLog, CacheLimits, ClientSettings, Entry, Layer, Pattern, Protocol, Router, Server,
+    ServiceSettings, Settings, TracePropagator,
 };
 
 const LAYERS: Kinds = Kinds {
     what: "configuration",
-    known: &["io.l5d.global"],
-    others: &[("io.l5d.static", NOT_YET)],
+    known: &["io.l5d.global", "io.l5d.static"],
+    others: &[],
 };
 
-const PROTOCOLS_LATER: [&str; 4] = ["h2", "thrift", "mux", "thriftmux"];
+const PROPAGATORS: Kinds = Kinds {
+    what: "trace propagator",
+    known: &["io.l5d.default", "io.l5d.zipkin", "io.l5d.w3c"],
+    others: &[],
+};
 
-/// Router keys that come later.
-const LATER: [&str; 14] = [
-    "allowConnect",
-    "originator",
-    "tracePropagator",
-    "httpAccessLog",
-    "httpAccessLogRollPolicy",
-    "httpAccessLogAppend",
-    "httpAccessLogRotateCount",
-    "h2AccessLog",
-    "h2AccessLogRollPolicy",
-    "h2AccessLogAppend",
-    "h2AccessLogRotateCount",
-    "thriftMethodInDst",
-    "thriftFramed",
-    "thriftProtocol",
-];
+/// Protocols of 1.x that are recognised (19).
+const OTHER_PROTOCOLS: [&str; 3] = ["thrift", "mux", "thriftmux"];
 
-const SERVER_LATER: [&str; 14] = [
-    "tls",
-    "maxConcurrentRequests",
-    "timeoutMs",
-    "socketOptions",
-    "serverSession",
-    "addForwardedHeader",
-    "timestampHeader",
-    "initialStreamWindowBytes",
-    "initialConnectionWindowBytes",
-    "headerTableBytes",
-    "maxFrameBytes",
-    "maxHeaderListBytes",
-    "windowUpdateRatio",
-    "maxConcurrentStreamsPerConnection",
-];
+/// Whether HTTP/2 listeners can be served.
+const HAS_H2: bool = false;
 
-const SERVICE_LATER: [&str; 5] = [
-    "retries",
-    "responseClassifier",
-    "classificationTimeoutMs",
-    "retryBufferSize",
-    "configs",
-];
-
-const CLIENT_LATER: [&str; 16] = [
-    "tls",
-    "loadBalancer",
-    "failureAccrual",
-    "requeueBudget",
-    "hostConnectionPool",
-    "clientSession",
-    "failFast",
-    "socketOptions",
-    "forwardClientCert",
-    "initialStreamWindowBytes",
-    "initialConnectionWindowBytes",
-    "streamIdleTimeoutMs",
-    "headerTableBytes",
-    "maxFrameBytes",
-    "maxHeaderListBytes",
-    "configs",
-];
-
-pub(super) fn read(section: &Section<'_>, servers: &mut Servers) -> Option<Router> {
-    let protocol = protocol(section);
+pub(super) fn read(section: &mut Section<'_>, servers: &mut Servers) -> Option<Router> {
+    let protocol = protocol(section)?;
+    let default = Router::default();
     let label = section.key("label").string();
-    let listeners = listeners(section, servers);
+    let label = label.unwrap_or_else(|| protocol.name().to_owned());
+    let listeners = listeners(section, protocol, servers);
     let dtab = optional(section.key("dtab"), Field::dtab, Dtab::empty());
-    let prefix = Path::from_elems(Elem::new("svc"));
-    let dst_prefix = optional(section.key("dstPrefix"), Field::path, prefix);
-    let identifiers = identifiers(section.key("identifier"), section.reader());
+    let dst_prefix = optional(section.key("dstPrefix"), Field::path, default.dst_prefix);
+    let identifiers = identifier::read(section.key("identifier"), protocol, section.reader());
     let interpreter = interpreter::read(section.key("interpreter"));
-    let client = client(section.key("client"));
-    let service = service(section.key("service"));
+    let client: Option<Settings<ClientSettings>> = layer(section.key("client"), client::read);
+    let service: Option<Settings<ServiceSettings>> = layer(section.key("service"), service::read);
+    let binding_timeout = section.key("bindingTimeoutMs").millis();
     let cache = cache(section.key("bindingCache"));
-    let millis = |key, default| section.key(key).millis().unwrap_or(default);
-    let kib = |key, least, default| {
-        let kib = section.key(key).integer(least..=1 << 20).unwrap_or(default);
-        usize::try_from(kib).unwrap_or(0) << 10
-    };
-    let binding_timeout = millis("bindingTimeoutMs", Duration::from_secs(10));
-    let stream_after_bytes = kib("streamAfterContentLengthKB", 0, 5);
-    let max_headers_bytes = kib("maxHeadersKB", 1, 8);
-    let max_initial_line_bytes = kib("maxInitialLineKB", 1, 4);
-    let max_err_response_bytes = kib("maxErrResponseKB", 0, 5120);
     let _ = section.key("experimental").boolean();
-    let streaming = section.key("streamingEnabled");
-    let spot = streaming.spot();
-    if streaming.boolean() == Some(false) {
-        let message = "`streamingEnabled: false` is not supported yet";
-        section.reader().mistake(spot, message, None);
-    }
     section.legacy("announcers", "announcing was for ZooKeeper server sets");
-    section.legacy("compressionLevel", "responses are never compressed");
-    for key in LATER {
-        section.not_yet(key);
-    }
-    let (client, total_timeout) = (client?, service?);
-    let protocol = protocol.unwrap_or(Protocol::Http);
-    Some(Router {
+    belongs(section, protocol);
+    let (client, service) = (client?, service?);
+    let mut router = Router {
         protocol,
-        label: label.unwrap_or_else(|| protocol.name().to_owned()),
+        label,
         servers: listeners?,
         dtab: dtab?,
         dst_prefix: dst_prefix?,
         identifiers: identifiers?,
         interpreter: interpreter?,
-        binding_timeout,
-        total_timeout,
-        attempt_timeout: client.attempt_timeout,
-        connect_timeout: client.connect_timeout,
-        client: Settings::all(ClientSettings {
-            attempt_timeout: client.attempt_timeout,
-            connect_timeout: client.connect_timeout,
-            ..ClientSettings::default()
-        }),
-        service: Settings::all(ServiceSettings {
-            total_timeout,
-            ..ServiceSettings::default()
-        }),
-        max_headers_bytes,
-        max_initial_line_bytes,
-        stream_after_bytes,
-        max_err_response_bytes,
+        binding_timeout: binding_timeout.unwrap_or(default.binding_timeout),
+        total_timeout: service.base().total_timeout,
+        attempt_timeout: client.base().attempt_timeout,
+        connect_timeout: client.base().connect_timeout,
+        client,
+        service,
         cache: cache?,
         ..Router::default()
-    })
+    };
+    sizes(section, &mut router);
+    extras(section, &mut router);
+    ROUTER.check(section);
+    Some(router)
+}
+
+fn sizes(section: &Section<'_>, router: &mut Router) {
+    let kib = |key, least, value: &mut usize| {
+        let kib = section.key(key).integer(least..=1 << 20);
+        if let Some(kib) = kib.and_then(|kib| usize::try_from(kib).ok()) {
+            *value = kib << 10;
+        }
+    };
+    kib(
+        "streamAfterContentLengthKB",
+        0,
+        &mut router.stream_after_bytes,
+    );
+    kib("maxHeadersKB", 1, &mut router.max_headers_bytes);
+    kib("maxInitialLineKB", 1, &mut router.max_initial_line_bytes);
+    kib("maxErrResponseKB", 0, &mut router.max_err_response_bytes);
+    let streaming = section.key("streamingEnabled");
+    let spot = streaming.spot();
+    if streaming.boolean() != Some(false) {
+        return;
+    }
+    if section.key("streamAfterContentLengthKB").is_present() {
+        let message =
+            "`streamingEnabled: false` and `streamAfterContentLengthKB` exclude each other";
+        section.reader().mistake(spot, message, None);
+    } else {
+        let message = "`streamingEnabled: false` has no effect: long messages always stream, in bounded memory";
+        section.reader().warn(spot, message, None);
+    }
+}
+
+/// Keys without which a router does well.
+fn extras(section: &Section<'_>, router: &mut Router) {
+    router.is_originator = flag(section, "originator", false);
+    router.trace_propagator = propagator(section.key("tracePropagator"));
+    let keys = match router.protocol {
+        Protocol::Http => &l5d_accesslog::HTTP_KEYS,
+        Protocol::H2 => &l5d_accesslog::H2_KEYS,
+    };
+    let log = l5d_accesslog::Settings::read(section, keys);
+    let is_json = word(section, "accessLogFormat", &["text", "json"]) == "json";
+    router.access_log = log.map(|file| AccessLog { file, is_json });
+    if router.protocol == Protocol::H2 {
+        router.has_plain_errors = flag(section, "plainErrors", false);
+        router.answers_unidentified = flag(section, "answerUnidentified", false);
+    }
+    router.allows_connect = flag(section, "allowConnect", false);
+    router.enforces_deadline = flag(section, "enforceDeadline", false);
+    router.honors_grpc_timeout = flag(section, "honorGrpcTimeout", false);
+    if word(section, "timeoutStatus", &["503", "504"]) == "504" {
+        router.timeout_status = 504;
+    }
+    let via = section.key("viaPseudonym");
+    let spot = via.spot();
+    if let Some(via) = via.string() {
+        // A pseudonym is a token (RFC 9110 7.6.3), as method names are.
+        if http::Method::from_bytes(via.as_bytes()).is_err() {
+            let message = format!("`{}` cannot stand in Via", via.escape_debug());
+            section.reader().mistake(spot, message, None);
+        }
+        router.via = via;
+    }
+}
+
+/// One of a few words; the first is the default.
+fn word(section: &Section<'_>, key: &'static str, words: &[&'static str]) -> &'static str {
+    let field = section.key(key);
+    let (spot, name) = (field.spot(), field.name().to_owned());
+    let Some(text) = field.word() else {
+        return words[0];
+    };
+    let found = words.iter().find(|w| **w == text);
+    if found.is_none() {
+        let message = format!("{name} must be one of {}", words.join(", "));
+        section.reader().mistake(spot, message, None);
+    }
+    found.copied().unwrap_or(words[0])
+}
+
+fn propagator(field: Field<'_>) -> TracePropagator {
+    let Some(mut section) = field.section() else {
+        return TracePropagator::L5d;
+    };
+    match section.kind(&PROPAGATORS) {
+        Some("io.l5d.zipkin") => TracePropagator::Zipkin,
+        Some("io.l5d.w3c") => TracePropagator::W3c,
+        _ => TracePropagator::L5d,
+    }
+}
+
+/// Refuses keys of the other protocol, and reads those that only `h2` has.
+fn belongs(section: &Section<'_>, protocol: Protocol) {
+    const HTTP: [&str; 8] = [
+        "httpAccessLog",
+        "httpAccessLogRollPolicy",
+        "httpAccessLogAppend",
+        "httpAccessLogRotateCount",
+        "streamAfterContentLengthKB",
+        "streamingEnabled",
+        "maxInitialLineKB",
+        "compressionLevel",
+    ];
+    const H2: [&str; 6] = [
+        "h2AccessLog",
+        "h2AccessLogRollPolicy",
+        "h2AccessLogAppend",
+        "h2AccessLogRotateCount",
+        "plainErrors",
+        "answerUnidentified",
+    ];
+    let (others, other): (&[_], _) = match protocol {
+        Protocol::Http => (&H2, Protocol::H2),
+        Protocol::H2 => (&HTTP, Protocol::Http),
+    };
+    for key in others {
+        let message = format!("`{key}` is for `protocol: {}`", other.name());
+        section.refuse(key, &message, None);
+    }
+    if protocol == Protocol::Http {
+        section.legacy("compressionLevel", "responses are never compressed");
+    }
 }
 
 /// The default for what is absent; `None` only for what is wrong.
@@ -174,150 +205,95 @@ fn optional<'a, T>(
     }
 }
 
-fn protocol(section: &Section<'_>) -> Option<Protocol> {
+/// A router of another protocol is refused as a whole: its other keys are not looked at.
+fn protocol(section: &mut Section<'_>) -> Option<Protocol> {
     let field = section.need("protocol");
     let spot = field.spot();
-    let protocol = field.string()?;
-    if protocol == "http" {
-        return Some(Protocol::Http);
-    }
-    let message = if PROTOCOLS_LATER.contains(&protocol.as_str()) {
-        format!("protocol `{protocol}` is not supported yet")
-    } else {
-        format!("unknown protocol `{}`", protocol.escape_debug())
+    let Some(protocol) = field.string() else {
+        section.ignore_rest();
+        return None;
     };
-    let help = "protocols that can be used: http".to_owned();
+    let label = section.key("label").string();
+    let router = label.unwrap_or_else(|| protocol.clone());
+    let message = match protocol.as_str() {
+        "http" => return Some(Protocol::Http),
+        "h2" if HAS_H2 => return Some(Protocol::H2),
+        "h2" => format!("router {router}: protocol `h2` is not supported yet"),
+        other if OTHER_PROTOCOLS.contains(&other) => {
+            format!("router {router}: protocol `{other}` is not supported")
+        }
+        other => format!(
+            "router {router}: unknown protocol `{}`",
+            other.escape_debug()
+        ),
+    };
+    section.ignore_rest();
+    let usable = if HAS_H2 { "http, h2" } else { "http" };
+    let help = format!("protocols that can be used: {usable}");
     section.reader().mistake(spot, message, Some(help));
     None
 }
 
-fn listeners(section: &Section<'_>, servers: &mut Servers) -> Option<Vec<Server>> {
+fn listeners(
+    section: &Section<'_>,
+    protocol: Protocol,
+    servers: &mut Servers,
+) -> Option<Vec<Server>> {
     let field = section.need("servers");
     let spot = field.key_spot();
     let sections = field.sections()?;
     if sections.is_empty() {
-        let message = format!(
-            "{}.servers is empty: a router needs a server",
-            section.name()
-        );
+        let name = section.name();
+        let message = format!("{name}.servers is empty: a router needs a server");
         section.reader().mistake(spot, message, None);
     }
-    sections.iter().map(|s| server(s, servers)).collect()
+    let read = sections.iter().map(|s| server::read(s, protocol, servers));
+    let read: Vec<_> = read.collect();
+    read.into_iter().collect()
 }
 
-fn server(section: &Section<'_>, servers: &mut Servers) -> Option<Server> {
-    let field = section.key("ip");
-    let shown = field.string().unwrap_or_else(|| "127.0.0.1".to_owned());
-    let addr = address(section, 4140);
-    section.legacy("label", "metrics call a server by its ip and port");
-    section.legacy("announce", "nothing is announced");
-    let clear_context = section.key("clearContext").boolean().unwrap_or(false);
-    let depth = section.key("maxCallDepth").integer(1..=1_000_000);
-    for key in SERVER_LATER {
-        section.not_yet(key);
-    }
-    let addr = addr?;
-    servers.add(addr, section.spot(), section);
-    Some(Server {
-        addr,
-        label: format!("{shown}/{}", addr.port()),
-        clear_context,
-        max_call_depth: depth.and_then(|d| usize::try_from(d).ok()).unwrap_or(1000),
-        ..Server::default()
-    })
-}
-
-fn identifiers(field: Field<'_>, reader: &Reader) -> Option<Vec<Identifier>> {
+/// `client` or `service`. `None` if it is wrong.
+fn layer<T: Layer>(
+    field: Field<'_>,
+    read: impl Fn(&Section<'_>) -> T::Keys,
+) -> Option<Settings<T>> {
     if !field.is_present() {
-        return Some(vec![Protocol::Http.identifier()]);
-    }
-    if !field.is_list() {
-        return Some(vec![identifier(field.section()?)?]);
-    }
-    let spot = field.spot();
-    let sections = field.sections()?;
-    if sections.is_empty() {
-        let message = "`identifier` is an empty list: no request would have a name";
-        reader.mistake(spot, message, None);
-    }
-    sections.into_iter().map(identifier).collect()
-}
-
-fn identifier(mut section: Section<'_>) -> Option<Identifier> {
-    section.kind(&IDENTIFIERS)?;
-    let field = section.key("header");
-    let spot = field.spot();
-    let header = field.string().unwrap_or_else(|| "Host".to_owned());
-    section.not_yet("lowerCase");
-    if http::HeaderName::from_bytes(header.as_bytes()).is_err() {
-        let message = format!("`{}` is not a header name", header.escape_debug());
-        section.reader().mistake(spot, message, None);
-        return None;
-    }
-    Some(Identifier::HeaderToken {
-        header,
-        folds_case: false,
-    })
-}
-
-struct Client {
-    attempt_timeout: Option<Duration>,
-    connect_timeout: Duration,
-}
-
-fn client(field: Field<'_>) -> Option<Client> {
-    let mut client = Client {
-        attempt_timeout: None,
-        connect_timeout: Duration::from_secs(1),
-    };
-    if let Some(section) = layer(field)? {
-        client.attempt_timeout = limit(section.key("requestAttemptTimeoutMs"));
-        if let Some(time) = section.key("connectTimeoutMs").millis() {
-            client.connect_timeout = time;
-        }
-        section.refuse(
-            "requestAuthorizers",
-            "`requestAuthorizers` existed for Istio's mixer only and cannot be used",
-            None,
-        );
-        for key in CLIENT_LATER {
-            section.not_yet(key);
-        }
-    }
-    Some(client)
-}
-
-/// The total timeout.
-fn service(field: Field<'_>) -> Option<Option<Duration>> {
-    let Some(section) = layer(field)? else {
-        return Some(None);
-    };
-    let total = limit(section.key("totalTimeoutMs"));
-    for key in SERVICE_LATER {
-        section.not_yet(key);
-    }
-    Some(total)
-}
-
-/// `client` or `service`: a map of kind `io.l5d.global`. `Some(None)` if it is absent, `None` if it is wrong.
-fn layer(field: Field<'_>) -> Option<Option<Section<'_>>> {
-    if !field.is_present() {
-        return Some(None);
+        return Some(Settings::all(T::default()));
     }
     let mut section = field.section()?;
-    if section.key("kind").is_present() {
-        section.kind(&LAYERS)?;
+    let is_static = match section.key("kind").is_present() {
+        true => section.kind(&LAYERS)? == "io.l5d.static",
+        false => false,
+    };
+    if !is_static {
+        let message = "`configs` is for `kind: io.l5d.static`";
+        section.refuse("configs", message, None);
+        let mut settings = T::default();
+        settings.apply(&read(&section), &crate::config::Captures::default());
+        return Some(Settings::all(settings));
     }
-    Some(Some(section))
+    let configs = section.need("configs").sections()?;
+    let entries: Vec<_> = configs.iter().map(|c| entry(c, &read)).collect();
+    let entries: Option<_> = entries.into_iter().collect();
+    entries.map(Settings::by_prefix)
 }
 
-/// A timeout; 0 or a negative number means none.
-fn limit(field: Field<'_>) -> Option<Duration> {
-    let ms = field.integer(i64::from(i32::MIN)..=i64::from(u32::MAX))?;
-    u64::try_from(ms)
-        .ok()
-        .filter(|ms| *ms > 0)
-        .map(Duration::from_millis)
+fn entry<T: Layer>(
+    section: &Section<'_>,
+    read: impl Fn(&Section<'_>) -> T::Keys,
+) -> Option<Entry<T>> {
+    let field = section.need("prefix");
+    let spot = field.spot();
+    let prefix = field.string();
+    let keys = read(section);
+    match Pattern::parse(&prefix?) {
+        Ok(prefix) => Some(Entry { prefix, keys }),
+        Err(e) => {
+            let message = format!("{}.prefix: {e}", section.name());
+            section.reader().mistake(spot, message, None);
+            None
+        }
+    }
 }
 
 fn cache(field: Field<'_>) -> Option<CacheLimits> {
@@ -332,9 +308,8 @@ fn cache(field: Field<'_>) -> Option<CacheLimits> {
         ("bounds", &mut limits.bounds),
         ("clients", &mut limits.clients),
     ] {
-        let read = section.key(key).integer(1..=1_000_000);
-        if let Some(read) = read.and_then(|n| usize::try_from(n).ok()) {
-            *limit = read;
+        if let Some(read) = count(section.key(key), 1) {
+            *limit = read.min(1_000_000);
         }
     }
     if let Some(ttl) = section.key("idleTtlSecs").secs() {

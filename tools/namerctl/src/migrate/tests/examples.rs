@@ -275,7 +275,7 @@ fn names_with_tls_are_forbidden_until_tls_can_be_spoken() {
     let is_blocked = made
         .text("node.yaml")
         .contains("\n    /$/io.buoyant.rinet/443 => ! ;");
-    let knows_tls = !made.text("node.yaml").contains("# client:");
+    let knows_tls = !made.text("node.yaml").contains("# tls:");
     assert!(is_blocked != knows_tls);
     assert_eq!(config.routers.len(), 2);
     assert!(

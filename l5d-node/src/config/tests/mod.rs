@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+mod keys;
+mod manifests;
+
 const MINIMAL: &str = "routers: [{protocol: http, servers: [{port: 0}]}]";
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -70,17 +73,6 @@ fn namerd_is_reached_as_tls_and_token_file_say() {
         &text("tls: {commonName: n, protocols: [SSLv3]}"),
         "protocol `SSLv3` is not spoken",
     );
-}
-
-/// The default may be written down; what it excludes comes later.
-#[test]
-fn streaming_is_on() {
-    let text = |on| {
-        format!("routers: [{{protocol: http, streamingEnabled: {on}, servers: [{{port: 0}}]}}]")
-    };
-    read("l5d.yml", &text(true)).expect("the default");
-    let mistakes = read("l5d.yml", &text(false)).expect_err("not yet");
-    assert!(mistakes.to_string().contains("is not supported yet"));
 }
 
 #[test]
@@ -155,27 +147,6 @@ fn every_mistake_is_reported_at_once_with_its_place() {
     assert!(found[0].starts_with("3:3 unknown key `bindingTimoutMs`"));
     assert!(found[1].starts_with("4:"), "{}", found[1]);
     assert!(found[2].contains("servers is empty"));
-}
-
-#[test]
-fn keys_that_come_later_are_known_by_name() {
-    for key in ["tls: {}", "maxConcurrentRequests: 5", "timestampHeader: x"] {
-        let text = format!("routers: [{{protocol: http, servers: [{{port: 0, {key}}}]}}]");
-        has(&text, "is not supported yet");
-    }
-    for key in [
-        "protocol: h2, servers: [{port: 0}]",
-        "protocol: http, servers: [{port: 0}], tracePropagator: {}",
-        "protocol: http, servers: [{port: 0}], client: {loadBalancer: {kind: p2c}}",
-        "protocol: http, servers: [{port: 0}], service: {kind: io.l5d.static}",
-        "protocol: http, servers: [{port: 0}], identifier: {kind: io.l5d.ingress}",
-    ] {
-        has(&format!("routers: [{{{key}}}]"), "not supported yet");
-    }
-    has(
-        &format!("{MINIMAL}\nadmin: {{security: {{}}}}"),
-        "`security` is not supported yet",
-    );
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Keys that are read and checked, and have no effect yet. The commit that brings the effect takes its key out of here.
+
+use l5d_config::Section;
+
+/// The keys of one kind of section.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Later {
+    /// Without their effect requests would go elsewhere or unprotected: refused.
+    refused: &'static [&'static str],
+    /// Without it the proxy only does less well: a warning.
+    without_effect: &'static [&'static str],
+}
+
+pub(super) const ADMIN: Later = Later {
+    refused: &["tls", "security", "httpIdentifierPort"],
+    without_effect: &["socketOptions"],
+};
+
+pub(super) const ROUTER: Later = Later {
+    refused: &["allowConnect"],
+    without_effect: &[
+        "originator",
+        "tracePropagator",
+        "httpAccessLog",
+        "h2AccessLog",
+        "viaPseudonym",
+        "enforceDeadline",
+        "honorGrpcTimeout",
+        "timeoutStatus",
+        "plainErrors",
+        "answerUnidentified",
+    ],
+};
+
+pub(super) const SERVER: Later = Later {
+    refused: &["tls", "maxConcurrentRequests"],
+    without_effect: &[
+        "timeoutMs",
+        "socketOptions",
+        "serverSession",
+        "addForwardedHeader",
+        "timestampHeader",
+        "initialStreamWindowBytes",
+        "initialConnectionWindowBytes",
+        "headerTableBytes",
+        "maxFrameBytes",
+        "maxHeaderListBytes",
+        "windowUpdateRatio",
+        "maxConcurrentStreamsPerConnection",
+        "pingIntervalMs",
+        "pingTimeoutMs",
+    ],
+};
+
+pub(super) const SERVICE: Later = Later {
+    refused: &[],
+    without_effect: &[
+        "retries",
+        "responseClassifier",
+        "classificationTimeoutMs",
+        "retryBufferSize",
+    ],
+};
+
+pub(super) const CLIENT: Later = Later {
+    refused: &["tls", "forwardClientCert"],
+    without_effect: &[
+        "socketOptions",
+        "streamIdleTimeoutMs",
+        "nodeHttp2",
+        "initialStreamWindowBytes",
+        "initialConnectionWindowBytes",
+        "headerTableBytes",
+        "maxFrameBytes",
+        "maxHeaderListBytes",
+        "windowUpdateRatio",
+        "pingIntervalMs",
+        "pingTimeoutMs",
+    ],
+};
+
+/// Telemeters, by kind.
+pub(super) const TELEMETERS: [&str; 3] = [
+    "io.l5d.recentRequests",
+    "io.l5d.tracelog",
+    "io.l5d.opentelemetry",
+];
+
+impl Later {
+    /// Says so for each key that is there.
+    pub(super) fn check(self, section: &Section<'_>) {
+        for key in self.refused {
+            section.not_yet(key);
+        }
+        for key in self.without_effect {
+            let field = section.key(key);
+            if field.is_present() {
+                let message = format!("`{key}` has no effect yet");
+                section.reader().warn(field.key_spot(), message, None);
+            }
+        }
+    }
+}
