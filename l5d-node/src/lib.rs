@@ -6,8 +6,9 @@
 //! 4. [`connect`]: endpoint to a connection, pooled.
 //! 5. [`serve`] again: the response back, or an error made here.
 //!
-//! [`cache`] holds what namerd said last, [`control`] follows namerd and writes the cache, [`admin`] shows all of it,
-//! [`app`] builds, spawns and joins, [`meter`] counts. Workers own their connections, pools and balancers; what they share is read through
+//! [`tls`] stands between 1 and the listener, and between 4 and the endpoint. [`cache`] holds what namerd said last,
+//! [`control`] follows namerd and writes the cache, [`admin`] shows all of it, [`app`] builds, spawns and joins, [`meter`]
+//! counts. Workers own their connections, pools and balancers; what they share is read through
 //! immutable snapshots, so nothing on the request path takes a lock that another worker holds.
 
 pub mod admin;
@@ -20,3 +21,4 @@ pub mod control;
 pub mod meter;
 pub mod route;
 pub mod serve;
+pub mod tls;

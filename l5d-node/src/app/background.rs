@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::warm::{Scope, Snapshot, snapshot};
 use crate::cache::{FollowSet, Table};
 use crate::control::{self, Plan};
+use crate::tls::Tls;
 
 /// How often idle names are looked for.
 const EXPIRY_GAP: Duration = Duration::from_secs(5);
@@ -27,6 +28,7 @@ pub(super) async fn run(
     namerds: Vec<Arc<FollowSet>>,
     scope: Scope,
     warm_file: Option<PathBuf>,
+    tls: Arc<Tls>,
     end: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
@@ -40,6 +42,7 @@ pub(super) async fn run(
     tokio::select! {
         () = expiring => {}
         () = warming => {}
+        () = tls.keep_fresh() => {}
     }
     end_streams.cancel();
     tasks.close();

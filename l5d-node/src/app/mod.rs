@@ -29,6 +29,7 @@ use crate::cache::{FollowSet, Names, Table};
 use crate::config::{Config, Identity, IdentityError};
 use crate::control::Plan;
 use crate::serve::{self, Servers, StartError};
+use crate::tls::Tls;
 
 /// What is not in the configuration file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +57,9 @@ pub enum AppError {
     /// The routers.
     #[error(transparent)]
     Serve(#[from] StartError),
+    /// Files for TLS.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::StartError),
     /// A thread.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -129,7 +133,8 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
     });
     let names: Arc<dyn Names> = table.clone();
-    let servers = serve::start(&config, &names, workers, options.seed, &stop)?;
+    let tls = Tls::new(&config)?;
+    let servers = serve::start(&config, &names, &tls, workers, options.seed, &stop)?;
     running.addresses.clone_from(&servers.addresses);
     log_addresses(&config, &servers.addresses, admin_addr);
 
@@ -151,7 +156,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     let end = running.end_control.clone();
     let file = identity.warm_file;
     running.control = Some(Thread::start("control", move || {
-        background::run(plans, table, namerds, scope, file, end)
+        background::run(plans, table, namerds, scope, file, tls, end)
     })?);
     let end = running.end_admin.clone();
     running.admin_thread = Some(Thread::start("admin", move || async move {

@@ -1,6 +1,6 @@
 //! One balancer for each cluster in use, and all of a worker's balancers of one router.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use l5d_naming::{ClusterId, Replicas};
+use l5d_naming::{ClusterId, Path, Replicas};
 use tokio::time::Instant;
 
 use super::budget::Budget;
@@ -17,11 +17,13 @@ use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};
 use crate::meter::{Counter, Measured, Reading, Registry, RequestCounts, table};
+use crate::tls::Connector;
 
 /// The balancer of one cluster (1.x's client), of one worker.
 #[derive(Debug)]
 pub struct Balancer {
     cluster: Arc<Cluster>,
+    connector: OnceCell<Option<Connector>>,
     /// Printed form of the id, for headers and messages.
     id: String,
     /// What holds for the cluster.
@@ -132,6 +134,7 @@ impl Balancer {
         let set = Set::new(&client, &stats, owner.workers, now);
         Rc::new(Self {
             cluster: cluster.clone(),
+            connector: OnceCell::new(),
             id,
             version: Cell::new(0),
             set: RefCell::new(set),
@@ -146,6 +149,17 @@ impl Balancer {
     /// The cluster.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// How its endpoints are spoken with in TLS, made when it is first asked for; `None`: in clear text.
+    pub fn connector(
+        &self,
+        make: impl FnOnce(&Path, &ClientSettings) -> Option<Connector>,
+    ) -> Option<&Connector> {
+        let made = self
+            .connector
+            .get_or_init(|| make(&self.cluster.id.0, &self.client));
+        made.as_ref()
     }
 
     /// Printed form of the cluster's id.

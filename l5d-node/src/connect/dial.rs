@@ -30,6 +30,16 @@ pub enum ConnectError {
         /// What the system says.
         source: io::Error,
     },
+    /// Connected, and no TLS with who is there.
+    #[error("no TLS with {addr}, expected {expected}: {reason}")]
+    Handshake {
+        /// Where to.
+        addr: SocketAddr,
+        /// Who should be there.
+        expected: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// No answer within the limit.
     #[error("cannot connect to {addr}: no answer within {limit:?}")]
     TimedOut {
@@ -47,16 +57,18 @@ pub async fn dial(
     limit: Duration,
     open: &Arc<Counter>,
 ) -> Result<Connection, ConnectError> {
-    let connect = async {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    };
-    match tokio::time::timeout(limit, connect).await {
+    match tokio::time::timeout(limit, open_socket(addr)).await {
         Ok(Ok(tcp)) => Ok(Connection::new(Stream::Plain(tcp), open.clone())),
         Ok(Err(source)) => Err(ConnectError::Failed { addr, source }),
         Err(_) => Err(ConnectError::TimedOut { addr, limit }),
     }
+}
+
+/// Connects, with `TCP_NODELAY`, for as long as it takes. Cancel safe.
+pub async fn open_socket(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Connection {

@@ -8,7 +8,7 @@ mod dial;
 mod pool;
 mod stream;
 
-pub use dial::{ConnectError, Connection, dial};
+pub use dial::{ConnectError, Connection, dial, open_socket};
 pub use pool::{IDLE_LIMIT, NoSession, Pool, Session};
 pub use stream::{ReadHalf, Socket, Stream, Tls, WriteHalf};
 

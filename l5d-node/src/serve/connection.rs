@@ -236,6 +236,17 @@ async fn take_waiting(
     }
 }
 
+/// The connection as the listener wants it, in clear text or in TLS; `None`: it is not let in.
+async fn enter(server: &Server, stream: TcpStream) -> Option<Stream> {
+    let Some(acceptor) = &server.acceptor else {
+        return Some(Stream::Plain(stream));
+    };
+    let entered = acceptor.accept(stream).await;
+    entered
+        .inspect_err(|error| tracing::debug!(server = %server.config.label, %error, "not let in"))
+        .ok()
+}
+
 async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
     match accepted {
         Ok((stream, _)) => {
@@ -246,7 +257,10 @@ async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketA
             let counted = Rc::clone(server);
             server.worker.tasks.spawn_local(async move {
                 let (start, stats) = (Instant::now(), counted.stats.clone());
-                let requests = run(counted, Stream::Plain(stream)).await;
+                let requests = match enter(&counted, stream).await {
+                    Some(stream) => run(counted, stream).await,
+                    None => 0,
+                };
                 stats.connections.dec();
                 stats.closes.inc();
                 stats.connection_duration.observe(start.elapsed());

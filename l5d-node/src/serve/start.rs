@@ -15,6 +15,7 @@ use super::worker::{Question, Setup};
 use crate::balance::EndpointView;
 use crate::cache::Names;
 use crate::config::Config;
+use crate::tls::Tls;
 
 /// The workers could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ const QUESTIONS: usize = 8;
 pub fn start(
     config: &Config,
     names: &Arc<dyn Names>,
+    tls: &Arc<Tls>,
     workers: usize,
     seed: Option<u64>,
     stop: &CancellationToken,
@@ -103,6 +105,7 @@ pub fn start(
             listeners,
             addresses: addresses.clone(),
             names: names.clone(),
+            tls: tls.clone(),
             stats: stats.workers[worker].clone(),
             workers,
             seed: seeds.u64(..),

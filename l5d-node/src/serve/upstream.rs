@@ -1,11 +1,14 @@
 //! The upstream half of an attempt: what carries a request to an endpoint, and how it is come by.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::policy::Walk;
 use super::respond::{Failure, SHOWN_ADDRESSES};
 use crate::balance::{Balancer, Endpoint, Lease};
-use crate::connect::{Connection, dial};
+use crate::connect::{ConnectError, Connection, dial};
 
 /// What carries one request to an endpoint.
 #[derive(Debug)]
@@ -66,6 +69,25 @@ impl Walk<'_> {
         }))
     }
 
+    /// A new connection, in clear text or in TLS as the cluster's settings say.
+    async fn open(
+        &self,
+        balancer: &Balancer,
+        addr: SocketAddr,
+        limit: Duration,
+    ) -> Result<Connection, ConnectError> {
+        let open = &balancer.stats.connections;
+        let router = &self.server.router;
+        let connector = balancer.connector(|cluster, client| {
+            let protocol = router.config.protocol;
+            router.tls.connector(cluster, client, protocol)
+        });
+        match connector {
+            None => dial(addr, limit, open).await,
+            Some(connector) => connector.dial(addr, limit, open).await,
+        }
+    }
+
     /// A new connection.
     async fn dial(&self, balancer: &Balancer, lease: &Lease) -> Result<Connection, Failure> {
         let endpoint = lease.endpoint();
@@ -74,7 +96,7 @@ impl Walk<'_> {
             return Err(self.no_time_to_connect(balancer));
         }
         let limit = self.server.router.config.connect_timeout.min(left);
-        match dial(endpoint.addr, limit, &balancer.stats.connections).await {
+        match self.open(balancer, endpoint.addr, limit).await {
             Ok(connection) => {
                 let from = connection.stream.tcp().local_addr().ok().map(|a| a.ip());
                 if self.server.router.is_own(endpoint.addr, from) {

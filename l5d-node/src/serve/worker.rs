@@ -23,6 +23,7 @@ use crate::cache::Names;
 use crate::config;
 use crate::meter::{Registry, RequestCounts};
 use crate::route::{Override, Routes};
+use crate::tls::{Acceptor, Tls};
 
 /// What all of a worker's tasks share.
 pub(crate) struct Worker {
@@ -39,6 +40,7 @@ pub(crate) struct Router {
     pub(crate) balancers: Balancers,
     pub(crate) no_override: Rc<Override>,
     pub(crate) pairs: Arc<Registry<RequestCounts>>,
+    pub(crate) tls: Arc<Tls>,
     /// Where the router listens.
     addresses: Vec<SocketAddr>,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) worker: Rc<Worker>,
     pub(crate) router: Rc<Router>,
     pub(crate) config: config::Server,
+    /// In TLS, if so.
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
     pub(crate) stats: Arc<ServerStats>,
 }
 
@@ -70,6 +74,7 @@ pub(crate) struct Setup {
     pub(crate) listeners: Vec<Vec<std::net::TcpListener>>,
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     pub(crate) names: Arc<dyn Names>,
+    pub(crate) tls: Arc<Tls>,
     pub(crate) stats: Vec<RouterStats>,
     pub(crate) workers: usize,
     pub(crate) seed: u64,
@@ -121,6 +126,7 @@ impl Setup {
                     worker: worker.clone(),
                     router: router.clone(),
                     config: router.config.servers[s].clone(),
+                    acceptor: self.tls.acceptor(i, s).cloned(),
                     stats: self.stats[i].servers[s].clone(),
                 });
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -186,6 +192,7 @@ impl Setup {
             ),
             no_override: Rc::default(),
             pairs: stats.pairs.clone(),
+            tls: self.tls.clone(),
             addresses: self.addresses[index].clone(),
             config: config.clone(),
         }

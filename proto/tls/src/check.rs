@@ -30,11 +30,11 @@ impl Named {
     /// # Errors
     /// No roots.
     pub fn new(
-        roots: RootCertStore,
+        roots: Arc<RootCertStore>,
         provider: Arc<CryptoProvider>,
         common_name: &str,
     ) -> Result<Self, TlsError> {
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
         Ok(Self {
             inner: inner.map_err(|e| TlsError::Unusable(e.to_string()))?,
             common_name: common_name.to_owned(),

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod names;
 pub mod nodes;
+mod own;
 pub mod pem;
 pub mod read;
 pub mod server;

@@ -17,6 +17,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+use crate::own::Own;
 use crate::{CertificateNames, NodeId, TlsError, provider};
 
 /// What a node is to others: its certificate and key, and whom it believes.
@@ -172,26 +173,6 @@ impl Identity {
             is_required: inner.is_some(),
             inner,
         }
-    }
-}
-
-/// The certificate that is shown to whoever asks.
-#[derive(Debug)]
-struct Own(Arc<CertifiedKey>);
-
-impl rustls::server::ResolvesServerCert for Own {
-    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-}
-
-impl rustls::client::ResolvesClientCert for Own {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-
-    fn has_certs(&self) -> bool {
-        true
     }
 }
 

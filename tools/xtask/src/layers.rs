@@ -75,11 +75,15 @@ const NODE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("cache", &["config"]),
     ("connect", &["config"]),
-    ("control", &["cache", "config"]),
-    ("balance", &["cache", "connect", "config"]),
+    ("tls", &["connect", "config"]),
+    ("control", &["cache", "tls", "config"]),
+    ("balance", &["cache", "connect", "tls", "config"]),
     ("route", &["cache", "balance", "connect", "config"]),
-    ("serve", &["route", "balance", "connect", "cache", "config"]),
-    ("admin", &["cache", "balance", "serve", "config"]),
+    (
+        "serve",
+        &["route", "balance", "connect", "cache", "tls", "config"],
+    ),
+    ("admin", &["cache", "balance", "serve", "tls", "config"]),
 ];
 
 /// Modules at the bottom that every other one of their package may import.

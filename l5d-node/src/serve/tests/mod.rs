@@ -6,6 +6,7 @@ mod errors;
 mod messages;
 mod requeue;
 mod smuggling;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,13 +23,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Servers, start};
 use crate::cache::{Cluster, Leaf, Name, NameState, Names};
-use crate::config::{Admin, Config, Interpreter, Router, Server as ServerConfig};
+use crate::config::{Admin, Config, Interpreter, NodeIdentity, Router, Server as ServerConfig};
 
 /// A proxy with two routers, `outgoing` (0) and `incoming` (1), one worker.
 pub(super) struct Proxy {
     pub(super) names: Arc<Fixed>,
     pub(super) servers: Option<Servers>,
     pub(super) stop: CancellationToken,
+    pub(super) tls: Arc<crate::tls::Tls>,
     pub(super) addr: SocketAddr,
     pub(super) incoming: SocketAddr,
     _stop: DropGuard,
@@ -109,6 +111,11 @@ impl Proxy {
 
     /// With both routers changed by `change`.
     pub(super) fn with(change: impl Fn(&mut Router)) -> Self {
+        Self::as_node(None, change)
+    }
+
+    /// The same with an identity.
+    pub(super) fn as_node(identity: Option<NodeIdentity>, change: impl Fn(&mut Router)) -> Self {
         let routers = ["outgoing", "incoming"].map(|label| {
             let mut router = router(label);
             change(&mut router);
@@ -120,15 +127,18 @@ impl Proxy {
                 addr: ([127, 0, 0, 1], 0).into(),
                 ..Admin::default()
             },
+            identity,
             ..Config::default()
         };
         let (names, stop) = (Arc::new(Fixed::default()), CancellationToken::new());
         let shared: Arc<dyn Names> = names.clone();
-        let servers = start(&config, &shared, 1, Some(1), &stop).unwrap();
+        let tls = crate::tls::Tls::new(&config).unwrap();
+        let servers = start(&config, &shared, &tls, 1, Some(1), &stop).unwrap();
         Self {
             addr: servers.addresses[0][0],
             incoming: servers.addresses[1][0],
             servers: Some(servers),
+            tls,
             names,
             _stop: stop.clone().drop_guard(),
             stop,

@@ -1,0 +1,228 @@
+//! TLS on both sides and between nodes, over real sockets (node-proxy 14).
+
+use super::*;
+use crate::config::{ClientKeys, Entry, Pattern, Plaintext, Settings};
+use crate::tls::pki::{Pki, ask};
+use l5d_naming::TransformerSpec;
+use l5d_tls::ClientTls;
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
+
+fn localnode(router: &mut Router) {
+    if router.label == "incoming" {
+        router.interpreter.transformers = vec![TransformerSpec {
+            kind: "io.l5d.k8s.localnode".to_owned(),
+            ..TransformerSpec::default()
+        }];
+    }
+}
+
+#[tokio::test]
+async fn requests_come_in_over_tls() {
+    let pki = Pki::new();
+    let app = Backend::answering(|r| ok(&r.body)).await;
+    let proxy = Proxy::with(|router| {
+        router.servers[0].tls = Some(pki.server(&router.label, &["proxy.example"]));
+    });
+    proxy.names.bind(0, "/svc/web", &[app.addr]);
+    let long = "x".repeat(200_000);
+    let post = format!(
+        "POST /x HTTP/1.1\r\nHost: web\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{long}",
+        long.len()
+    );
+    let answer = ask(proxy.addr, &pki.client("proxy.example"), &post).await;
+    let answer = answer.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&long));
+    // What is not TLS is not answered.
+    let mut plain = proxy.connect().await;
+    plain.send(GET).await;
+    let rest = plain.rest().await;
+    assert!(!rest.starts_with("HTTP"), "{rest}");
+}
+
+#[tokio::test]
+async fn certificates_rotate_under_load_without_a_failed_request() {
+    let pki = Pki::new();
+    let app = Backend::named("app").await;
+    let proxy = Proxy::with(|router| {
+        router.servers[0].tls = Some(pki.server(&router.label, &["proxy.example"]));
+    });
+    proxy.names.bind(0, "/svc/web", &[app.addr]);
+    for round in 0..20 {
+        if round % 4 == 0 {
+            pki.issue("outgoing", &["proxy.example"]);
+        }
+        proxy.tls.look().await;
+        let answer = ask(proxy.addr, &pki.client("proxy.example"), GET).await;
+        assert!(answer.expect("an answer").starts_with("HTTP/1.1 200"));
+    }
+    assert!(proxy.tls.reloads()[0] >= 4);
+    assert_eq!(proxy.tls.reloads()[1], 0);
+}
+
+#[tokio::test]
+async fn the_egress_pattern_originates_tls() {
+    let pki = Pki::new();
+    let origin = pki.origin(&pki.server("o", &["example.com"])).await;
+    let proxy = Proxy::with(|router| {
+        let tls = pki.client("{service}");
+        let keys = ClientKeys {
+            tls: Some(Some(tls)),
+            ..ClientKeys::default()
+        };
+        let prefix = Pattern::parse("/$/io.buoyant.rinet/443/{service}").unwrap();
+        router.client = Settings::by_prefix(vec![Entry { prefix, keys }]);
+    });
+    for (path, name) in [("/svc/web", "example.com"), ("/svc/other", "other.com")] {
+        let id = format!("/$/io.buoyant.rinet/443/{name}");
+        let cluster = proxy.names.cluster(&id, addresses(&[origin.addr]));
+        proxy.names.set(0, path, "", leaf(&cluster, "/"));
+    }
+    let answer = proxy.ask(GET).await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.body.starts_with("GET /x "), "{}", answer.body);
+    assert!(answer.body.contains("Host: web"), "TLS does not change it");
+    assert_eq!(origin.seen.lock()[0], Ok(Some("example.com".to_owned())));
+    // Another name is asked for, which the origin cannot show.
+    let answer = proxy.ask(&GET.replace("web", "other")).await;
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer.body.contains("expected other.com"),
+        "{}",
+        answer.body
+    );
+    // Sessions are resumed with the endpoint, and not more is sent in the clear than before.
+    let answer = proxy.ask(GET).await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn validation_can_be_turned_off_and_a_common_name_will_do() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let origin = pki.origin(&pki.server("o", &["CN=linkerd"])).await;
+    let with = |tls: ClientTls| {
+        let proxy = Proxy::with(move |router| {
+            router.client.base_mut().tls = Some(tls.clone());
+        });
+        proxy.names.bind(0, "/svc/web", &[origin.addr]);
+        proxy
+    };
+    assert_eq!(with(pki.client("linkerd")).ask(GET).await.status(), 200);
+    assert_eq!(with(pki.client("else")).ask(GET).await.status(), 502);
+    assert_eq!(with(other.client("linkerd")).ask(GET).await.status(), 502);
+    let unchecked = ClientTls {
+        is_unchecked: true,
+        ..ClientTls::default()
+    };
+    assert_eq!(with(unchecked).ask(GET).await.status(), 200);
+}
+
+/// Binds `/svc/web` of one node's outgoing router to another's incoming one, and there to an application.
+fn join(from: &Proxy, to: &Proxy, app: &Backend) {
+    let id = "/%/io.l5d.k8s.daemonset/l5d/incoming/l5d/#/io.l5d.k8s/default/http/web";
+    let cluster = from.names.cluster(id, addresses(&[to.incoming]));
+    from.names.set(0, "/svc/web", "", leaf(&cluster, "/"));
+    to.names.bind(1, "/svc/web", &[app.addr]);
+}
+
+#[tokio::test]
+async fn nodes_speak_mutual_tls_and_refuse_strangers() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let app = Backend::answering(|r| ok(&r.head)).await;
+    let node =
+        |pki: &Pki, name| Proxy::as_node(Some(pki.node(name, Plaintext::Refused)), localnode);
+    let (a, b, stranger) = (node(&pki, "a"), node(&pki, "b"), node(&other, "c"));
+    join(&a, &b, &app);
+    let answer = a.ask(GET).await;
+    assert_eq!(answer.status(), 200);
+    let own = b.tls.acceptor(1, 0).expect("the incoming listener");
+    assert_eq!(own.counts().handshakes.load(Ordering::Relaxed), 1);
+    assert!(
+        b.tls.acceptor(0, 0).is_none(),
+        "applications speak clear text"
+    );
+    // Clear text from others.
+    let mut plain = Peer::connect(b.incoming).await;
+    plain.send(GET).await;
+    assert!(!plain.rest().await.starts_with("HTTP"));
+    // Another root, on either side.
+    join(&stranger, &b, &app);
+    assert_eq!(stranger.ask(GET).await.status(), 502);
+    join(&b, &stranger, &app);
+    let answer = b.ask(GET).await;
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer.body.contains("expected spiffe://test/node/*"),
+        "{}",
+        answer.body
+    );
+    // No identity at all.
+    let nobody = Proxy::start();
+    join(&nobody, &b, &app);
+    assert_ne!(nobody.ask(GET).await.status(), 200);
+    assert_eq!(app.count(), 1);
+}
+
+#[tokio::test]
+async fn while_a_cluster_changes_over_clear_text_is_allowed_on_both_sides() {
+    let pki = Pki::new();
+    let app = Backend::named("app").await;
+    let new = |name| Proxy::as_node(Some(pki.node(name, Plaintext::Allowed)), localnode);
+    let (a, b) = (new("a"), new("b"));
+    let old = Proxy::start();
+    for (from, to) in [(&a, &b), (&a, &old), (&old, &b), (&old, &old)] {
+        join(from, to, &app);
+        assert_eq!(from.ask(GET).await.status(), 200);
+    }
+    let counts = b
+        .tls
+        .acceptor(1, 0)
+        .expect("the incoming listener")
+        .counts();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    assert_eq!((count(&counts.handshakes), count(&counts.plain)), (1, 1));
+}
+
+/// Answers when as many requests wait as the barrier says.
+async fn gathering(barrier: &Arc<Mutex<Arc<tokio::sync::Barrier>>>) -> Backend {
+    let barrier = barrier.clone();
+    Backend::scripted(move |mut peer| {
+        let barrier = barrier.clone();
+        async move {
+            while peer.request().await.is_some() {
+                let barrier = barrier.lock().clone();
+                barrier.wait().await;
+                peer.send(&ok("app")).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn identities_rotate_under_load_without_a_failed_request() {
+    let pki = Pki::new();
+    let barrier = Arc::new(Mutex::new(Arc::new(tokio::sync::Barrier::new(1))));
+    let app = gathering(&barrier).await;
+    let node = |name| Proxy::as_node(Some(pki.node(name, Plaintext::Refused)), localnode);
+    let (a, b) = (node("a"), node("b"));
+    join(&a, &b, &app);
+    let own = b.tls.acceptor(1, 0).expect("the incoming listener");
+    for round in 1..=6 {
+        pki.issue("a", &["spiffe://test/node/a"]);
+        pki.issue("b", &["spiffe://test/node/b"]);
+        // One request more at a time: kept connections go on, and a new one is made with what is new.
+        *barrier.lock() = Arc::new(tokio::sync::Barrier::new(round));
+        let asks = (0..round).map(|_| a.ask("GET / HTTP/1.1\r\nHost: web\r\n\r\n"));
+        let looks = async {
+            for _ in 0..2 {
+                a.tls.look().await;
+                b.tls.look().await;
+            }
+        };
+        let (answers, ()) = tokio::join!(futures_util::future::join_all(asks), looks);
+        assert!(answers.iter().all(|answer| answer.status() == 200));
+    }
+    assert_eq!([a.tls.reloads(), b.tls.reloads()], [[6, 0]; 2]);
+    assert_eq!(own.counts().handshakes.load(Ordering::Relaxed), 6);
+}
