@@ -52,6 +52,14 @@ pub enum StartError {
     /// A server's address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A file cannot be opened.
+    #[error("interfaces[{index}]: {source}")]
+    AccessLog {
+        /// Which interface.
+        index: usize,
+        /// Which file and why.
+        source: l5d_accesslog::OpenError,
+    },
     /// The admin server's thread cannot be had.
     #[error("the admin server cannot start: {0}")]
     Admin(std::io::Error),

@@ -143,6 +143,7 @@ impl ControlPlane {
             gate: Gate::plain(SocketOptions::default()),
             nodes,
             connection_age: None,
+            access_log: None,
             meter: Arc::default(),
         };
         let serve = serve(port.listen()?, api, self.token.clone());

@@ -262,6 +262,7 @@ fn doors(sheet: &mut Sheet, admin: &Admin) {
     sheet.counts(&t::LIMITS, &meter.limits);
     sheet.counts(&t::ADMIN_REQUESTS, &meter.admin);
     sheet.put(&t::ADMIN_WATCHERS, size(admin.watchers.open()));
+    access_logs(sheet, admin);
     let log = admin.levels.counts();
     for (level, n) in log.lines {
         sheet.label(&t::LOG_LINES, &[level], float(n));
@@ -269,6 +270,26 @@ fn doors(sheet: &mut Sheet, admin: &Admin) {
     sheet.put(&t::LOG_LEFT_OUT, float(log.left_out));
     for (outcome, n) in log.spans {
         sheet.label(&t::SPANS, &[outcome], float(n));
+    }
+}
+
+fn access_logs(sheet: &mut Sheet, admin: &Admin) {
+    let logs = admin.meter.access_logs.lock();
+    if logs.is_empty() {
+        return;
+    }
+    let (mut written, mut dropped, mut failed) = (0, 0, 0);
+    for counts in logs.iter().map(l5d_accesslog::AccessLog::counts) {
+        written += counts.written;
+        dropped += counts.dropped;
+        failed += counts.failed;
+    }
+    for (outcome, n) in [
+        ("written", written),
+        ("dropped", dropped),
+        ("failed", failed),
+    ] {
+        sheet.label(&t::ACCESS_LOG, &[outcome], float(n));
     }
 }
 

@@ -8,6 +8,7 @@ mod explain;
 mod follow;
 pub mod http;
 mod live;
+mod logged;
 mod measure;
 mod mesh;
 mod methods;

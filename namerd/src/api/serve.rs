@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use l5d_accesslog::AccessLog;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub struct Api {
     pub nodes: Arc<NodeGuard>,
     /// When connections are asked to move on; `None`: never.
     pub connection_age: Option<Duration>,
+    /// Where calls are logged.
+    pub access_log: Option<AccessLog>,
     /// Where calls and limits are counted.
     pub meter: Arc<Meter>,
 }

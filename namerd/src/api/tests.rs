@@ -78,6 +78,7 @@ impl Port {
             gate: Gate::plain(SocketOptions::default()),
             nodes: NodeGuard::open(),
             connection_age: None,
+            access_log: None,
             meter: Arc::default(),
         }
     }

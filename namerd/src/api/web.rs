@@ -17,6 +17,7 @@ use tower::util::BoxCloneSyncService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::ask::Asked;
+use super::logged::Logged;
 use super::measure::Measured;
 use super::mesh::Manners;
 use super::serve::Api;
@@ -40,10 +41,14 @@ const READ: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin
 pub(super) fn answers(routes: Routes, origins: &[String], api: &Api) -> Answers {
     let asked = Asked::new(routes, api);
     let service = GrpcWebLayer::new().layer(Manners(Measured::new(asked, Arc::clone(&api.meter))));
-    if origins.is_empty() {
-        return BoxCloneSyncService::new(service);
+    let service = match origins.is_empty() {
+        true => BoxCloneSyncService::new(service),
+        false => BoxCloneSyncService::new(cors(origins).layer(service)),
+    };
+    match &api.access_log {
+        None => service,
+        Some(log) => BoxCloneSyncService::new(Logged::new(service, log.clone())),
     }
-    BoxCloneSyncService::new(cors(origins).layer(service))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

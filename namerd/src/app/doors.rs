@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use l5d_accesslog::{AccessLog, Form, Writer};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -18,7 +19,7 @@ use crate::api::thrift::Thrift;
 use crate::api::{self, Api, Offer};
 use crate::config::{Config, Interface, InterfaceKind, Security, Server};
 use crate::stream::Limits;
-use crate::web::{ListenError, listen, serve};
+use crate::web::{listen, serve};
 
 /// Connections of one gRPC port: 5,000 nodes, each with one, and tools.
 const CONNECTIONS: usize = 10_000;
@@ -49,15 +50,17 @@ pub(super) struct Interfaces {
     pub(super) addresses: Vec<(&'static str, SocketAddr)>,
     stop: CancellationToken,
     servers: JoinSet<()>,
+    access_logs: Vec<Writer>,
 }
 
 impl Interfaces {
     /// Starts them in the order of the configuration.
-    pub(super) fn start(config: &Config, core: &Core) -> Result<Self, ListenError> {
+    pub(super) fn start(config: &Config, core: &Core) -> Result<Self, StartError> {
         let mut interfaces = Self {
             addresses: Vec::new(),
             stop: CancellationToken::new(),
             servers: JoinSet::new(),
+            access_logs: Vec::new(),
         };
         // What is left when the interfaces have ended is for the admin server.
         let grace = config.admin.shutdown_grace.mul_f64(0.9);
@@ -68,6 +71,7 @@ impl Interfaces {
             let addr = listener.local_addr().unwrap_or(server.addr);
             let stop = interfaces.stop.clone();
             let gate = Arc::clone(&core.gates.interfaces[i]);
+            let access_log = interfaces.access_log(i, &interface.kind, core)?;
             let api = Api {
                 hub: Arc::clone(&core.hub),
                 limits: limits(&interface.kind, core),
@@ -77,6 +81,7 @@ impl Interfaces {
                 gate: Arc::clone(&gate),
                 nodes: Arc::clone(&core.guards[i].nodes),
                 connection_age: interface.connection_age,
+                access_log,
                 meter: Arc::clone(&core.meter),
             };
             match &interface.kind {
@@ -121,6 +126,25 @@ impl Interfaces {
         Ok(interfaces)
     }
 
+    fn access_log(
+        &mut self,
+        index: usize,
+        kind: &InterfaceKind,
+        core: &Core,
+    ) -> Result<Option<AccessLog>, StartError> {
+        let InterfaceKind::Mesh(options) = kind else {
+            return Ok(None);
+        };
+        let Some(settings) = &options.access_log else {
+            return Ok(None);
+        };
+        let (log, writer) = AccessLog::start(settings, Form::H2)
+            .map_err(|source| StartError::AccessLog { index, source })?;
+        self.access_logs.push(writer);
+        core.meter.access_logs.lock().push(log.clone());
+        Ok(Some(log))
+    }
+
     fn grpc(
         &mut self,
         kind: &'static str,
@@ -151,6 +175,10 @@ impl Interfaces {
             tracing::warn!("requests were still open at the end of the grace time; cut off");
         }
         self.servers.shutdown().await;
+        let logs = std::mem::take(&mut self.access_logs);
+        let last_lines = move || logs.into_iter().for_each(Writer::end);
+        // Fails only if the runtime ends at the same time.
+        let _ = tokio::task::spawn_blocking(last_lines).await;
     }
 }
 

@@ -1,7 +1,10 @@
 //! A whole namerd in this process: started, asked, stopped.
 
+use l5d_resolver::v1::ResolveRequest;
+use l5d_resolver::v1::resolver_client::ResolverClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic::transport::Endpoint;
 
 use super::*;
 
@@ -64,6 +67,42 @@ async fn all_servers_listen_answer_and_end() {
     for addr in [http, admin] {
         assert!(TcpStream::connect(addr).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn calls_are_in_the_access_log_and_a_log_that_cannot_be_had_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    let with = |path: &std::path::Path| {
+        let keys = format!("io.l5d.mesh, h2AccessLog: '{}'", path.display());
+        BOTH.replace("io.l5d.mesh", &keys)
+    };
+    let namerd = start(&with(&path)).await.expect("starts");
+    let mesh = format!("http://{}", namerd.addresses.interfaces[1].1);
+    let endpoint = Endpoint::from_shared(mesh).expect("an address");
+    let mut client = ResolverClient::new(endpoint.connect().await.expect("connects"));
+    let request = ResolveRequest {
+        path: "bad".to_owned(),
+        ..ResolveRequest::default()
+    };
+    client.resolve(request).await.expect_err("a bad path");
+    drop(client);
+    namerd.shutdown();
+    namerd.wait().await.expect("an orderly end");
+    let text = std::fs::read_to_string(&path).expect("a log");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let expected = "] \"POST /l5d.resolver.v1.Resolver/Resolve HTTP/2\" 200 - \"-\" \"tonic/";
+    assert!(
+        text.starts_with("127.0.0.1:") && text.contains(expected),
+        "{text}"
+    );
+
+    let error = start(&with(&folder.path().join("none/log"))).await;
+    let error = error.expect_err("no such folder").to_string();
+    assert!(
+        error.starts_with("interfaces[1]: the access log "),
+        "{error}"
+    );
 }
 
 #[tokio::test]

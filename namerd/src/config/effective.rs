@@ -32,6 +32,9 @@ pub(super) fn config(config: &Config) -> Value {
                     if let Some(limits) = map.get_mut("limits").and_then(Value::as_object_mut) {
                         limits.extend(mesh.limits.show());
                     }
+                    if let Some(log) = &mesh.access_log {
+                        map.extend(access_log(log));
+                    }
                     if !mesh.grpc_web_origins.is_empty() {
                         map.insert("grpcWebOrigins".to_owned(), json!(mesh.grpc_web_origins));
                     }
@@ -78,6 +81,17 @@ pub(super) fn config(config: &Config) -> Value {
         all["ingress"] = ingress(rules);
     }
     all
+}
+
+fn access_log(log: &l5d_accesslog::Settings) -> Map<String, Value> {
+    let keys = &l5d_accesslog::H2_KEYS;
+    let keep = log.keep.map_or(json!(-1), |keep| json!(keep));
+    Map::from_iter([
+        (keys.file.to_owned(), log.path.display().to_string().into()),
+        (keys.roll.to_owned(), log.roll.to_string().into()),
+        (keys.append.to_owned(), log.append.into()),
+        (keys.keep.to_owned(), keep),
+    ])
 }
 
 fn ingress(rules: &IngressRules) -> Value {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use l5d_accesslog::{H2_KEYS, Settings as AccessLogSettings};
 use l5d_config::{Field, Kinds, Section};
 use l5d_naming::Path;
 
@@ -44,6 +45,8 @@ pub struct MeshOptions {
     pub grpc_web_origins: Vec<String>,
     /// `limits`: what nodes may ask for.
     pub limits: SessionLimits,
+    /// `h2AccessLog` and its like: where calls are logged.
+    pub access_log: Option<AccessLogSettings>,
 }
 
 /// Keys of `io.l5d.destination`.
@@ -126,14 +129,6 @@ fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim
 }
 
 fn mesh(section: &Section<'_>, limits: Option<&Section<'_>>) -> MeshOptions {
-    for key in [
-        "h2AccessLog",
-        "h2AccessLogRollPolicy",
-        "h2AccessLogAppend",
-        "h2AccessLogRotateCount",
-    ] {
-        section.not_yet(key);
-    }
     let origins = section.key("grpcWebOrigins").list().unwrap_or_default();
     MeshOptions {
         limits: limits.map_or_else(SessionLimits::default, SessionLimits::read),
@@ -141,6 +136,7 @@ fn mesh(section: &Section<'_>, limits: Option<&Section<'_>>) -> MeshOptions {
             .into_iter()
             .filter_map(|field| origin(section, field))
             .collect(),
+        access_log: AccessLogSettings::read(section, &H2_KEYS),
     }
 }
 
@@ -284,6 +280,24 @@ mod tests {
         assert_eq!(config.interfaces[0].kind, InterfaceKind::Thrift(options));
         let shown = config.effective();
         assert_eq!(shown["interfaces"][0]["cache"]["addrCacheActive"], 6);
+    }
+
+    #[test]
+    fn access_logs_are_named_as_in_1_x() {
+        let keys =
+            "h2AccessLog: /log, h2AccessLogRollPolicy: 3.megabytes, h2AccessLogRotateCount: 5";
+        let config = read(&format!("kind: io.l5d.mesh, {keys}")).expect("good");
+        let InterfaceKind::Mesh(options) = &config.interfaces[0].kind else {
+            panic!("a mesh");
+        };
+        let log = options.access_log.as_ref().expect("a log");
+        assert!(log.append && log.keep == Some(5));
+        let shown = &config.effective()["interfaces"][0];
+        assert_eq!(shown["h2AccessLog"], "/log");
+        assert_eq!(shown["h2AccessLogRollPolicy"], "3.megabytes");
+        assert_eq!(shown["h2AccessLogRotateCount"], 5);
+        let bad = read("kind: io.l5d.mesh, h2AccessLog: /log, h2AccessLogRollPolicy: monthly");
+        assert!(bad.expect_err("bad")[0].contains("not a roll policy: monthly"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub mod table;
 
 use std::sync::Arc;
 
+use l5d_accesslog::AccessLog;
+use parking_lot::Mutex;
+
 pub use counts::Counts;
 pub use histogram::{BOUNDS, Histogram, Histograms, Measured};
 pub use open::{Open, OpenOne};
@@ -39,4 +42,6 @@ pub struct Meter {
     pub lookups: Counts<2>,
     /// Requests to the admin server: category of the page, status.
     pub admin: Counts<2>,
+    /// The access logs that are written, one for each interface at most.
+    pub access_logs: Mutex<Vec<AccessLog>>,
 }

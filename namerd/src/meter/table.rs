@@ -104,6 +104,7 @@ metrics! {
     THRIFT_CALLS Counter "namerd_api_thrift_calls_total" ["method", "outcome"] "Calls of the thrift interface that have ended";
     THRIFT_WAITING Gauge "namerd_api_thrift_waiting_calls" ["method"] "Calls of the thrift interface that wait for an answer";
     LIMITS Counter "namerd_api_limits_total" ["limit"] "Times that a limit refused something";
+    ACCESS_LOG Counter "namerd_api_access_log_lines_total" ["outcome"] "Lines of access logs: written, dropped since the disk was slow, or failed";
     HANDSHAKES Counter "namerd_tls_handshakes_total" ["server", "result"] "TLS handshakes by how they ended";
     TLS_RELOADS Counter "namerd_tls_reloads_total" ["server", "result"] "Changed TLS files: taken, or not usable";
     CERTIFICATE_END Gauge "namerd_tls_certificate_end_seconds" ["server"] "When the certificate in use ends, in seconds of Unix time";

@@ -28,8 +28,8 @@ pub struct Entry<'a> {
     pub method: &'a str,
     /// The target as it was sent.
     pub target: &'a [u8],
-    /// The minor version of HTTP/1; has no effect on [`Form::H2`].
-    pub minor: u8,
+    /// The version of HTTP, if it is not the usual one of the format.
+    pub version: Option<&'a str>,
     /// The status of the answer.
     pub status: u16,
     /// The `Content-Length` of the answer; [`Form::H2`] never has it.
@@ -48,7 +48,7 @@ impl Default for Entry<'_> {
             remote: None,
             method: "",
             target: b"",
-            minor: 1,
+            version: None,
             status: 0,
             length: None,
             referer: b"",
@@ -82,10 +82,11 @@ impl Line {
         field(&mut text, entry.method.as_bytes(), Place::Bare);
         text.push(' ');
         field(&mut text, entry.target, Place::Bare);
-        let _ = match form {
-            Form::Http => write!(text, " HTTP/1.{}\" {} ", entry.minor, entry.status),
-            Form::H2 => write!(text, " HTTP/2\" {} ", entry.status),
-        };
+        let version = entry.version.unwrap_or(match form {
+            Form::Http => "HTTP/1.1",
+            Form::H2 => "HTTP/2",
+        });
+        let _ = write!(text, " {version}\" {} ", entry.status);
         match entry.length.filter(|_| form == Form::Http) {
             Some(length) => drop(write!(text, "{length}")),
             None => text.push('-'),
