@@ -234,6 +234,9 @@ fn load(table: &Table, scope: &Scope, file: Option<&Path>, plans: &mut [Plan]) -
             for memory in loaded.namerds {
                 if let Some(plan) = plans.iter_mut().find(|plan| plan.dst == memory.dst) {
                     plan.remember(&memory.position, memory.worked);
+                    if let Some((class, rules)) = memory.ingress {
+                        plan.set.warm_ingress(class, rules);
+                    }
                 }
             }
             names > 0

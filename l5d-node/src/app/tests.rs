@@ -40,6 +40,7 @@ impl Resolver for Namerd {
     type FollowStream = Downs;
     type WatchStream = Nothing<v1::Resolved>;
     type NodesStream = Nothing<v1::NodeSession>;
+    type IngressesStream = Nothing<v1::Ingress>;
 
     async fn follow(&self, request: Request<Streaming<v1::Up>>) -> Result<Response<Downs>, Status> {
         let (downs, rest) = mpsc::channel(16);
@@ -72,6 +73,13 @@ impl Resolver for Namerd {
         &self,
         _: Request<v1::NodesRequest>,
     ) -> Result<Response<Self::NodesStream>, Status> {
+        Err(Status::unimplemented("scripted"))
+    }
+
+    async fn ingresses(
+        &self,
+        _: Request<v1::IngressesRequest>,
+    ) -> Result<Response<Self::IngressesStream>, Status> {
         Err(Status::unimplemented("scripted"))
     }
 }

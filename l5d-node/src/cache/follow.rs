@@ -31,6 +31,8 @@ struct Ingress {
     class: Option<Arc<str>>,
     table: Option<Table>,
     error: Option<Arc<str>>,
+    /// From the warm file, until rules of its class are wanted.
+    warm: Option<(Arc<str>, Table)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,17 @@ pub struct Changes {
     pub begun: Vec<(u64, Arc<Name>)>,
     /// No longer.
     pub ended: Vec<u64>,
+}
+
+impl Ingress {
+    fn warm_up(&mut self) {
+        let is_wanted = |(class, _): &mut (Arc<str>, Table)| Some(&*class) == self.class.as_ref();
+        if self.table.is_none()
+            && let Some((_, table)) = self.warm.take_if(is_wanted)
+        {
+            self.table = Some(table);
+        }
+    }
 }
 
 impl FollowSet {
@@ -127,7 +140,17 @@ impl FollowSet {
 
     /// Streams that are opened from now on ask for the Ingress rules of this class (`io.l5d.ingress`).
     pub fn want_ingress(&self, class: &str) {
-        self.ingress.lock().class = Some(class.into());
+        let mut ingress = self.ingress.lock();
+        ingress.class = Some(class.into());
+        ingress.warm_up();
+    }
+
+    /// The table of a class as the warm file has it. Used if that class is wanted, before or after this, and no newer one
+    /// has come; namerd confirms or replaces it.
+    pub fn warm_ingress(&self, class: Arc<str>, table: Table) {
+        let mut ingress = self.ingress.lock();
+        ingress.warm = Some((class, table));
+        ingress.warm_up();
     }
 
     /// The class whose rules are asked for.
@@ -152,6 +175,8 @@ impl FollowSet {
             Ok(table) => (ingress.table, ingress.error) = (Some(table), None),
             Err(reason) => ingress.error = Some(reason),
         }
+        drop(ingress);
+        self.touch();
     }
 
     /// How well namerd is reached, now.

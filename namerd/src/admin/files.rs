@@ -17,6 +17,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("dom.js", JS, include_str!("ui/dom.js")),
     ("dtab.js", JS, include_str!("ui/dtab.js")),
     ("editor.js", JS, include_str!("ui/editor.js")),
+    ("ingress.js", JS, include_str!("ui/ingress.js")),
     ("names.js", JS, include_str!("ui/names.js")),
     ("net.js", JS, include_str!("ui/net.js")),
     ("nodes.js", JS, include_str!("ui/nodes.js")),

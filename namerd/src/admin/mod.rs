@@ -11,6 +11,7 @@ mod levels;
 mod live;
 mod metrics;
 mod problems;
+mod rules;
 mod security;
 mod state;
 mod views;

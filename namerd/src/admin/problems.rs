@@ -12,8 +12,8 @@ use crate::store::services::Kind;
 
 /// A watch that has said nothing for so long is stale: bookmarks come every minute (kubernetes.md 7).
 const WATCH_AGE: Duration = Duration::from_secs(180);
-/// A node this far behind is slow.
-const LAG: Duration = Duration::from_secs(5);
+/// A node that has been working by less than it was told for so long is slow.
+const STALE: Duration = Duration::from_secs(5);
 /// Examples in a message.
 const EXAMPLES: usize = 3;
 
@@ -52,7 +52,7 @@ pub(super) fn of(admin: &Admin) -> Value {
     watches(&mut problems, admin);
     bindings(&mut problems, admin);
     let sessions = admin.hub.registry().list(None);
-    let slow = sessions.iter().filter(|s| s.lag > LAG);
+    let slow = sessions.iter().filter(|s| s.stale > STALE);
     let slow: Vec<String> = slow.map(|s| s.node.clone()).collect();
     let what = "node is more than 5 s behind";
     several(&mut problems, Level::Warn, "nodes", what, &slow);

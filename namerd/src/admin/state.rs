@@ -13,11 +13,10 @@ use tokio::time::Instant;
 use super::{Admin, ClusterState, NamerState};
 use crate::bind::{BindState, Binding, BoundLeaf};
 use crate::store::NamespaceState;
-use crate::store::services::Kind;
+use crate::store::services::{Kind, WatchStatus};
 use crate::stream::SessionInfo;
 
 pub(super) fn of(admin: &Admin) -> Value {
-    let watches: Vec<Value> = admin.clusters.iter().flat_map(watches).collect();
     let bindings = admin.binder.bindings();
     let sessions = admin.hub.registry().list(None);
     json!({
@@ -25,7 +24,7 @@ pub(super) fn of(admin: &Admin) -> Value {
         "ready": admin.ready.value(),
         "missing": missing(admin),
         "warnings": admin.warnings,
-        "watches": watches,
+        "watches": all_watches(admin),
         "store": store(admin),
         "namespaces": namespaces(admin),
         "namers": admin.namers.iter().map(namer_line).collect::<Vec<_>>(),
@@ -122,35 +121,47 @@ pub(super) fn namer_line(namer: &NamerState) -> Value {
     json!({"kind": namer.kind, "prefix": namer_path(namer), "api": namer.api})
 }
 
-/// Every watch of one API server: last item, last error, age, objects (K8S-128).
-pub(super) fn watches(cluster: &ClusterState) -> Vec<Value> {
+/// Every watch: those of the models, then those of Ingress rules.
+pub(super) fn all_watches(admin: &Admin) -> Vec<Value> {
+    let mut all: Vec<Value> = admin.clusters.iter().flat_map(watches).collect();
+    if let Some(rules) = admin.hub.ingresses() {
+        let kinds = rules.watches().iter();
+        all.extend(kinds.map(|kind| watch(rules.api(), kind.source(), &rules.status(*kind))));
+    }
+    all
+}
+
+/// Every watch of one API server.
+fn watches(cluster: &ClusterState) -> Vec<Value> {
+    let one = |kind: Kind| watch(&cluster.api, kind.source(), &cluster.services.status(kind));
+    Kind::ALL.map(one).to_vec()
+}
+
+/// Last item, last error, age, objects (K8S-128).
+fn watch(api: &str, source: &str, status: &WatchStatus) -> Value {
     let now = Instant::now();
     let ago = |at: Option<Instant>| at.map(|at| seconds(now.saturating_duration_since(at)));
-    let watch = |kind: Kind| {
-        let status = cluster.services.status(kind);
-        let error = status
-            .last_error
-            .as_ref()
-            .map(|(at, message)| json!({"message": &**message, "age": ago(Some(*at))}));
-        json!({
-            "api": cluster.api,
-            "source": kind.source(),
-            "state": status.state.name(),
-            "synced": status.synced,
-            "objects": status.objects,
-            "stale_objects": status.stale_objects,
-            "last_item_age": ago(status.last_item),
-            "last_event_age": ago(status.last_event),
-            "last_error": error,
-            "resource_version": &*status.rv,
-            "relists": status.relists,
-            "resumes": status.resumes,
-            "decode_errors": status.decode_errors,
-            "time_travels": status.time_travels,
-            "lag": status.lag.map(seconds),
-        })
-    };
-    Kind::ALL.map(watch).to_vec()
+    let error = status
+        .last_error
+        .as_ref()
+        .map(|(at, message)| json!({"message": &**message, "age": ago(Some(*at))}));
+    json!({
+        "api": api,
+        "source": source,
+        "state": status.state.name(),
+        "synced": status.synced,
+        "objects": status.objects,
+        "stale_objects": status.stale_objects,
+        "last_item_age": ago(status.last_item),
+        "last_event_age": ago(status.last_event),
+        "last_error": error,
+        "resource_version": &*status.rv,
+        "relists": status.relists,
+        "resumes": status.resumes,
+        "decode_errors": status.decode_errors,
+        "time_travels": status.time_travels,
+        "lag": status.lag.map(seconds),
+    })
 }
 
 fn namespaces(admin: &Admin) -> Vec<Value> {

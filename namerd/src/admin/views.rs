@@ -11,8 +11,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::state;
 use super::{Admin, problems};
+use super::{rules, state};
 use crate::bind::{BindKey, BindState, Binding, Transformers};
 use crate::store::{Caller, NamespaceState, VersionedDtab};
 use crate::web::{Ask, Params, Refusal, delegation};
@@ -38,6 +38,8 @@ pub(super) enum View {
     Sessions(String),
     /// One of them, with what it follows.
     Session(u64),
+    /// The Ingress rules that have this text.
+    Ingress(String),
     /// Every step of a name.
     Explain(Box<Ask>),
 }
@@ -71,6 +73,7 @@ impl View {
             Some("binding.json") => View::Binding(number("number")?.try_into().unwrap_or(u32::MAX)),
             Some("names.json") => View::Names(text("q")),
             Some("sessions.json") => View::Sessions(text("q")),
+            Some("ingress.json") => View::Ingress(text("q")),
             Some("session.json") => View::Session(number("id")?),
             Some("explain.json") => View::Explain(Box::new(Ask {
                 namespace: params.get("namespace").map(str::to_owned),
@@ -107,6 +110,7 @@ impl View {
             View::Names(q) => names(admin, q),
             View::Sessions(q) => sessions(admin, q),
             View::Session(id) => session(admin, *id)?,
+            View::Ingress(q) => rules::of(admin, q, ROWS),
             View::History(_) | View::Explain(_) => unreachable!("they wait, see `show`"),
         })
     }
@@ -119,13 +123,14 @@ fn overview(admin: &Admin) -> Value {
         "missing": state::missing(admin),
         "warnings": admin.warnings,
         "problems": problems::of(admin),
-        "watches": admin.clusters.iter().flat_map(state::watches).collect::<Vec<_>>(),
+        "watches": state::all_watches(admin),
         "store": state::store(admin),
         "namers": admin.namers.iter().map(state::namer_line).collect::<Vec<_>>(),
         "totals": {
             "namespaces": admin.store.list().get().1.as_ref().map(|names| names.len()),
             "bindings": admin.binder.bindings().len(),
             "sessions": admin.hub.registry().len(),
+            "rules": rules::count(admin),
         },
         "may_write": admin.may_write(),
     })

@@ -14,7 +14,7 @@ pub(super) enum Use {
 }
 
 /// All of them. A test holds this against the descriptors.
-const METHODS: [(&str, Use); 24] = [
+const METHODS: [(&str, Use); 25] = [
     ("grpc.health.v1.Health/Check", Use::Free),
     ("grpc.health.v1.Health/Watch", Use::Free),
     (
@@ -30,6 +30,7 @@ const METHODS: [(&str, Use); 24] = [
     ("l5d.resolver.v1.Resolver/Watch", Use::Stream),
     ("l5d.resolver.v1.Resolver/Explain", Use::Call),
     ("l5d.resolver.v1.Resolver/Nodes", Use::Call),
+    ("l5d.resolver.v1.Resolver/Ingresses", Use::Call),
     ("io.linkerd.mesh.Interpreter/GetBoundTree", Use::Call),
     ("io.linkerd.mesh.Interpreter/StreamBoundTree", Use::Stream),
     ("io.linkerd.mesh.Resolver/GetReplicas", Use::Call),

@@ -86,6 +86,15 @@ impl Resolver {
                     .server_streaming(method, request)
                     .await
             }
+            Some("Ingresses") => {
+                let method = service_fn(move |r: tonic::Request<v1::IngressesRequest>| {
+                    let pages = tools.ingresses(r.get_ref());
+                    async move { pages.map(tonic::Response::new) }
+                });
+                grpc::<v1::Ingress, _>()
+                    .server_streaming(method, request)
+                    .await
+            }
             _ => Status::unimplemented(format!("there is no method {path}")).into_http(),
         }
     }

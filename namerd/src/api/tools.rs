@@ -1,4 +1,4 @@
-//! The calls for tools: `Resolve`, `Watch`, `Explain`, `Nodes` (resolver API 9).
+//! The calls for tools: `Resolve`, `Watch`, `Explain`, `Nodes`, `Ingresses` (resolver API 9).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use l5d_resolver::convert::{node_of, read_dtab, read_path, resolved_cluster};
-use l5d_resolver::v1;
+use l5d_resolver::{ingress_page, v1};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
@@ -117,6 +117,23 @@ impl Tools {
                 stale_ms: Some(s.stale.as_millis() as u64),
             })
         }))
+    }
+
+    /// The table of Ingress rules, page by page.
+    pub(super) fn ingresses(
+        &self,
+        request: &v1::IngressesRequest,
+    ) -> Result<impl Stream<Item = Result<v1::Ingress, Status>> + Send + use<>, Status> {
+        let table = match request.class.as_str() {
+            "" => self.hub.ingress_table(None),
+            class => self.hub.ingress_table(Some(class)),
+        };
+        let table = table.map_err(Status::failed_precondition)?;
+        let unlisted = || Status::unavailable("the Ingresses have not been listed yet");
+        let table = table.value().ok_or_else(unlisted)?;
+        Ok(stream::iter(
+            ingress_page::pages(&table).into_iter().map(Ok),
+        ))
     }
 
     fn question(&self, request: &v1::ResolveRequest) -> Result<(BindKey, Caller), Status> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::store::ingress::Ingresses;
+use crate::store::ingress::{IngressKind, Ingresses};
 use crate::store::services::{Kind, Services};
 use crate::store::{Cell, DtabStore, StoreStatus};
 use crate::stream::{Positions, Sources};
@@ -34,6 +34,14 @@ impl Clusters {
         }
     }
 
+    /// The version of the Ingress rules by this measure, where it is known. IngressClasses have no position: they choose
+    /// among rules, and a replica that is behind with them says nothing that is not true of some moment.
+    fn of_rules(&self, version: impl Fn(&Ingresses) -> u64) -> Option<(String, u64)> {
+        let version = version(self.ingresses.as_ref()?);
+        let source = IngressKind::Ingresses.source().to_owned();
+        (version > 0).then_some((source, version))
+    }
+
     fn each<T>(
         &self,
         see: impl Fn(&Services, Kind) -> Option<T>,
@@ -58,9 +66,8 @@ impl Sources for Clusters {
     fn served(&self) -> Positions {
         let newest =
             |services: &Services, kind| Some(services.newest(kind).value()).filter(|rv| *rv > 0);
-        self.each(newest, |store| store.position)
-            .into_iter()
-            .collect()
+        let all = self.each(newest, |store| store.position).into_iter();
+        all.chain(self.of_rules(Ingresses::newest)).collect()
     }
 
     fn seen(&self) -> Positions {
@@ -69,9 +76,12 @@ impl Sources for Clusters {
             let reached = services.watch_status(kind).rv.parse().unwrap_or(0);
             Some(newest.max(reached)).filter(|rv| *rv > 0)
         };
-        self.each(seen, |store| store.seen.max(store.position))
-            .into_iter()
-            .collect()
+        let rules = |rules: &Ingresses| {
+            let reached = rules.status(IngressKind::Ingresses).rv.parse();
+            rules.newest().max(reached.unwrap_or(0))
+        };
+        let all = self.each(seen, |store| store.seen.max(store.position));
+        all.into_iter().chain(self.of_rules(rules)).collect()
     }
 
     fn ages(&self) -> Vec<(String, Duration)> {

@@ -76,9 +76,17 @@ struct IngressSink {
 
 struct ClassSink(Ingresses);
 
+/// One Ingress.
+struct Found {
+    name: ObjectName,
+    /// 0 if it cannot be compared.
+    version: u64,
+    /// `None` if it could not be read.
+    ingress: Option<Ingress>,
+}
+
 impl Sink for IngressSink {
-    /// Without content if it could not be read.
-    type Object = (ObjectName, Option<Ingress>);
+    type Object = Found;
 
     fn target(&self) -> Target {
         match &self.namespace {
@@ -95,18 +103,23 @@ impl Sink for IngressSink {
         read(raw)
     }
 
-    fn replace(&self, objects: Vec<Self::Object>, _version: u64, _rewound: bool) {
-        self.ingresses.replace(objects);
+    fn replace(&self, objects: Vec<Found>, _version: u64, rewound: bool) {
+        let newest = objects.iter().map(|found| found.version).max();
+        let objects = objects.into_iter().map(|found| (found.name, found.ingress));
+        self.ingresses.replace(objects.collect());
+        self.ingresses.reached(newest.unwrap_or(0), rewound);
     }
 
-    fn apply(&self, (_, object): Self::Object, _now: Instant) {
-        if let Some(object) = object {
-            self.ingresses.apply(object);
+    fn apply(&self, found: Found, _now: Instant) {
+        if let Some(ingress) = found.ingress {
+            self.ingresses.apply(ingress);
         }
+        self.ingresses.reached(found.version, false);
     }
 
-    fn delete(&self, (name, _): Self::Object, _now: Instant) {
-        self.ingresses.delete(&name);
+    fn delete(&self, found: Found, _now: Instant) {
+        self.ingresses.delete(&found.name);
+        self.ingresses.reached(found.version, false);
     }
 
     fn note(&self, note: impl FnOnce(&mut WatchStatus)) {
@@ -224,19 +237,23 @@ fn named(meta: WireMeta) -> Result<WireMeta, String> {
 }
 
 /// Reads one object. `Err`: not even its name can be read.
-fn read(raw: &str) -> Result<Decoded<(ObjectName, Option<Ingress>)>, String> {
+fn read(raw: &str) -> Result<Decoded<Found>, String> {
     let meta = named(decode::parse::<OnlyMeta>(raw)?.metadata)?;
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let name = ObjectName::new(namespace, meta.name.as_str());
     let rv = meta.resource_version.clone();
     let ingress = decode::parse::<WireIngress>(raw)
         .and_then(|wire| ingress(&name, meta, wire.spec.unwrap_or_default()));
-    let (object, error) = match ingress {
+    let (ingress, error) = match ingress {
         Ok(ingress) => (Some(ingress), None),
         Err(error) => (None, Some(error)),
     };
     Ok(Decoded {
-        object: (name.clone(), object),
+        object: Found {
+            name: name.clone(),
+            version: decode::order(&rv),
+            ingress,
+        },
         name,
         rv,
         error,
@@ -324,9 +341,11 @@ mod tests {
                 path(PathKind::Expression, "", Backend::Other),
             ],
         };
-        assert_eq!(decoded.object.1, Some(wanted));
+        assert_eq!(decoded.object.version, 7);
+        assert_eq!(decoded.object.ingress, Some(wanted));
         let field = raw.replace(r#""spec":{"#, r#""spec":{"ingressClassName":"other","#);
-        let class = read(&field).expect("reads").object.1.and_then(|i| i.class);
+        let found = read(&field).expect("reads").object;
+        let class = found.ingress.and_then(|i| i.class);
         assert_eq!(
             class.as_deref(),
             Some("other"),
@@ -341,13 +360,17 @@ mod tests {
         for spec in [r#"{"rules":5}"#, path] {
             let decoded = read(&raw(spec)).expect("has a name");
             assert!(
-                decoded.object.1.is_none() && decoded.error.is_some(),
+                decoded.object.ingress.is_none() && decoded.error.is_some(),
                 "{spec}"
             );
         }
         for spec in ["null", "{}", r#"{"rules":null}"#, r#"{"rules":[{}]}"#] {
             assert!(
-                read(&raw(spec)).expect("has a name").object.1.is_some(),
+                read(&raw(spec))
+                    .expect("has a name")
+                    .object
+                    .ingress
+                    .is_some(),
                 "{spec}"
             );
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use l5d_resolver::ingress::Table;
+
 use super::frames::FrameTable;
 use super::gap::Gap;
 use super::ingress_frames::IngressFrames;
@@ -12,6 +14,7 @@ use super::registry::Registry;
 use super::sources::Sources;
 use crate::bind::Binder;
 use crate::meter::Meter;
+use crate::store::Cell;
 use crate::store::ingress::Ingresses;
 
 /// The shared side of the sessions of this process.
@@ -111,6 +114,25 @@ impl Hub {
     /// The Ingress rules, where they are configured.
     pub fn ingresses(&self) -> Option<&Ingresses> {
         self.ingresses.as_ref()
+    }
+
+    /// The table of Ingress rules of this class (`None`: of whichever is served), or why there is none.
+    pub fn ingress_table(&self, class: Option<&str>) -> Result<Arc<Cell<Option<Table>>>, String> {
+        let Some(ingresses) = self.ingresses() else {
+            return Err(
+                "this namerd serves no Ingress rules: add `ingress: {}` to its configuration"
+                    .to_owned(),
+            );
+        };
+        let ours = &ingresses.claim().class;
+        match class.filter(|class| **class != **ours) {
+            None => Ok(Arc::clone(ingresses.table())),
+            Some(class) => Err(format!(
+                "this namerd serves Ingress rules of class {ours}, not of {}: set `ingress: {{class: ...}}` in its \
+                 configuration",
+                super::limits::clip(class)
+            )),
+        }
     }
 
     /// Clusters and trees that have an encoder now, that is, that are followed.

@@ -13,6 +13,11 @@ use hyper::body::Frame;
 /// The content type of JSON.
 pub const JSON: &str = "application/json";
 
+/// A JSON string.
+pub fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 

@@ -4,12 +4,8 @@
 
 use l5d_naming::{EndpointSet, EndpointWeight, NameTree, Replicas, Weight, metadata};
 
+use super::reply::json_text;
 use crate::bind::{BoundLeaf, Delegation, DelegationKind};
-
-/// A JSON string.
-pub fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
 
 /// A JSON number. Weights are finite.
 fn number(value: f64) -> String {

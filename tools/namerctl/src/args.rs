@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::dtab::DtabArgs;
+use crate::ingress::IngressArgs;
 use crate::names::{DelegateArgs, Question, WatchArgs};
 use crate::nodes::NodesArgs;
 use crate::settings::{EarlyArgs, FormArgs, GlobalArgs};
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// The node proxies that follow, on every replica that is named
     #[command(alias = "node", after_help = NODES_EXAMPLES)]
     Nodes(NodesArgs),
+    /// The Ingress rules that node proxies get, in the order in which they count
+    #[command(alias = "ingresses", after_help = INGRESS_EXAMPLES)]
+    Ingress(IngressArgs),
     /// Look after a cluster: API server, rights, dtabs, gateways, clocks, certificates, namerd, nodes
     #[command(after_help = CHECK_EXAMPLES)]
     Check(crate::check::CheckArgs),
@@ -68,6 +72,7 @@ impl Command {
             Command::Watch(args) => Some(&args.question.form),
             Command::Delegate(args) => Some(&args.form),
             Command::Nodes(args) => Some(&args.form),
+            Command::Ingress(args) => Some(&args.form),
             Command::Check(_) | Command::Migrate(_) | Command::Completion(_) | Command::Man(_) => {
                 None
             }
@@ -101,6 +106,10 @@ const NODES_EXAMPLES: &str = "Examples:
   namerctl nodes
   namerctl nodes node-3 -o wide
   namerctl nodes --resolver namerd-0:4321 --resolver namerd-1:4321";
+const INGRESS_EXAMPLES: &str = "Examples:
+  namerctl ingress
+  namerctl ingress shop.example/cart -o wide
+  namerctl ingress --of-namespace shop -o json";
 const CHECK_EXAMPLES: &str = "Examples:
   namerctl check --namerd namerd.linkerd.svc:4321 --config namerd.yaml --config node.yaml
   namerctl check --service-account linkerd/namerd --gateway linkerd/l5d/incoming

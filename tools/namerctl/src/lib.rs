@@ -6,7 +6,7 @@
 //! ```text
 //!   args -> settings (flags, environment, .namerctl.*) -> a command -> output
 //!   dtab, names (delegate)   ask over  http      \
-//!   names, nodes             ask over  resolver  / tls
+//!   names, nodes, ingress    ask over  resolver  / tls
 //! ```
 
 mod args;
@@ -14,6 +14,7 @@ mod check;
 mod dtab;
 mod fail;
 mod http;
+mod ingress;
 mod migrate;
 mod names;
 mod nodes;
@@ -63,6 +64,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => names::watch(&settings()?, &args).await?,
         Command::Delegate(args) => names::delegate(&settings()?, &args).await?,
         Command::Nodes(args) => nodes::nodes(&settings()?, &args).await?,
+        Command::Ingress(args) => ingress::ingress(&settings()?, &args).await?,
         Command::Check(args) => return check::run(&args).await,
         Command::Migrate(args) => return migrate::run(&args),
         Command::Completion(args) => shell::completion(&args)?,

@@ -120,6 +120,19 @@ pub(super) struct Namerd {
     /// Addresses that worked.
     #[prost(string, repeated, tag = "3")]
     pub(super) worked: Vec<String>,
+    /// The last good table; files of earlier releases have none.
+    #[prost(message, optional, tag = "4")]
+    pub(super) ingress: Option<Ingress>,
+}
+
+/// Ingress rules of one class.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Ingress {
+    #[prost(string, tag = "1")]
+    pub(super) class: String,
+    /// As in the resolver API, the hash with them.
+    #[prost(message, repeated, tag = "2")]
+    pub(super) pages: Vec<v1::Ingress>,
 }
 
 pub(super) fn encode(content: &Content) -> Vec<u8> {

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use l5d_naming::{ClusterId, Dtab, Endpoint, EndpointSet, Path, Replicas};
 use l5d_resolver::convert::{BadNode, read_path, tree_of};
+use l5d_resolver::ingress::Table as Rules;
+use l5d_resolver::ingress_page::TableAssembly;
 use l5d_resolver::record::read_puts;
 
 use super::format::{self, Content, Damage, MOST_BYTES};
@@ -190,5 +192,19 @@ fn memory(message: &format::Namerd) -> NamerdMemory {
             .iter()
             .filter_map(|a| a.parse().ok())
             .collect(),
+        ingress: message.ingress.as_ref().and_then(rules),
     }
+}
+
+/// A table with its class; `None` if it is not whole or not what its hash says.
+fn rules(message: &format::Ingress) -> Option<(Arc<str>, Rules)> {
+    let mut assembly = TableAssembly::default();
+    let (last, pages) = message.pages.split_last()?;
+    for page in pages {
+        if assembly.push(page).ok()?.is_some() {
+            return None;
+        }
+    }
+    let table = assembly.push(last).ok()??;
+    Some((message.class.as_str().into(), table))
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use l5d_resolver::hash::h8;
+use l5d_resolver::ingress::Table;
 use l5d_resolver::v1;
 use prost::Message as _;
 
@@ -58,6 +59,8 @@ pub struct NamerdMemory {
     pub position: Vec<(String, u64)>,
     /// Addresses that worked.
     pub worked: Vec<SocketAddr>,
+    /// The Ingress rules that it told, with their class. They name Services and no addresses, so they have no age limit.
+    pub ingress: Option<(Arc<str>, Table)>,
 }
 
 const GATEWAYS: &str = "io.l5d.k8s.daemonset";
@@ -101,6 +104,7 @@ impl NamerdMemory {
             dst: contact.candidates,
             position: contact.position.into_iter().collect(),
             worked: contact.worked,
+            ingress: set.ingress_class().zip(set.ingress()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use l5d_naming::Replicas;
 use l5d_resolver::convert::node_of;
+use l5d_resolver::ingress_page::pages;
 use l5d_resolver::record::{Packed, records};
 use l5d_resolver::v1;
 use prost::Message as _;
@@ -46,7 +47,7 @@ pub fn snapshot(table: &Table, scope: &Scope) -> Snapshot {
     for (index, router) in table.routers().iter().enumerate() {
         if seen.insert(Arc::as_ptr(router.follow())) {
             let memory = NamerdMemory::of(router.follow());
-            taken.content.namerds.push(memory.to_message());
+            taken.namerd(memory.to_message());
         }
         for name in router.entries().iter().rev() {
             taken.add(index as u32, name);
@@ -66,6 +67,16 @@ struct Taken {
 }
 
 impl Taken {
+    /// Adds a namerd, without its Ingress rules if they alone would take half of the file.
+    fn namerd(&mut self, mut message: format::Namerd) {
+        let bytes = message.encoded_len();
+        if self.bytes + bytes > MOST_BYTES / 2 {
+            message.ingress = None;
+        }
+        self.bytes += message.encoded_len() + 8;
+        self.content.namerds.push(message);
+    }
+
     /// Adds a name with what it leads to, if there is room: the most recently used ones come first.
     fn add(&mut self, router: u32, name: &Name) {
         if !name.local.is_empty() || self.bytes > MOST_BYTES {
@@ -176,6 +187,10 @@ impl NamerdMemory {
                 sources: self.position.iter().map(source).collect(),
             }),
             worked: self.worked.iter().map(ToString::to_string).collect(),
+            ingress: self.ingress.as_ref().map(|(class, table)| format::Ingress {
+                class: class.to_string(),
+                pages: pages(table),
+            }),
         }
     }
 }

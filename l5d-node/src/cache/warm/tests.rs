@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use l5d_naming::{ClusterId, Dtab, Elem, Endpoint, EndpointSet, NameTree, Path, Replicas};
+use l5d_resolver::ingress::{Host, PathMatch, Rule, Table as Rules};
 
 use super::*;
 use crate::cache::{Leaf, NameState, Names as _, Table};
@@ -201,6 +202,89 @@ async fn age_is_limited_for_plain_addresses_or_as_configured() {
         names_after(&written(&plain, 5000), &limited(&plain, 6000)),
         1
     );
+}
+
+fn rules(count: usize) -> Rules {
+    let rule = |n: usize| Rule {
+        host: Host::parse("shop.example").expect("a host"),
+        path: PathMatch::prefix(&format!("/{n}")).expect("a path"),
+        namespace: "default".into(),
+        service: "shop".into(),
+        port: "http".into(),
+        is_default: false,
+    };
+    Rules::new((0..count).map(rule).collect::<Vec<_>>())
+}
+
+/// K8S-44: rules outlive a restart, for the class that they are of, and are what is offered as held.
+#[tokio::test(start_paused = true)]
+async fn k8s_44_ingress_rules_outlive_a_restart() {
+    let scope = scope("/a=>/b", false);
+    let before = table(1);
+    let follow = before.routers()[0].follow();
+    follow.want_ingress("linkerd");
+    // More than a page.
+    let rules = rules(1_000);
+    follow.set_ingress(Ok(rules.clone()));
+    follow.touched().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("warm");
+    snapshot(&before, &scope).write(&file).expect("written");
+    let loaded = load(&file, &table(1), &scope).expect("reads");
+    let memory = loaded.expect("is there").namerds.remove(0);
+    let (class, kept) = memory.ingress.expect("rules");
+    assert_eq!((&*class, kept.hash()), ("linkerd", rules.hash()));
+    for (wanted, found) in [("linkerd", Some(rules.hash())), ("nginx", None)] {
+        let hash = |set: &FollowSet| set.ingress().map(|table| table.hash());
+        let (first, last) = (FollowSet::new(), FollowSet::new());
+        first.want_ingress(wanted);
+        first.warm_ingress(class.clone(), kept.clone());
+        last.warm_ingress(class.clone(), kept.clone());
+        assert_eq!(hash(&last), None, "before it is known that they are wanted");
+        last.want_ingress(wanted);
+        assert_eq!((hash(&first), hash(&last)), (found, found), "{wanted}");
+    }
+    let newer = FollowSet::new();
+    newer.set_ingress(Ok(Rules::new([])));
+    newer.want_ingress("linkerd");
+    newer.warm_ingress(class, kept);
+    assert_eq!(newer.ingress(), Some(Rules::new([])), "what came stays");
+}
+
+/// node-proxy 12.6: a file of a release that kept no rules still loads, and damage in rules costs the rules alone.
+#[tokio::test(start_paused = true)]
+async fn k8s_44_files_without_rules_load_and_bad_rules_are_left_out() {
+    let message = |pages: Vec<v1::Ingress>| format::Content {
+        node_name: "n1".to_owned(),
+        namerds: vec![format::Namerd {
+            dst: vec!["namerd:4321".to_owned()],
+            ingress: (!pages.is_empty()).then(|| format::Ingress {
+                class: "linkerd".to_owned(),
+                pages,
+            }),
+            ..format::Namerd::default()
+        }],
+        ..format::Content::default()
+    };
+    let whole = l5d_resolver::ingress_page::pages(&rules(1_000));
+    let mut wrong = whole.clone();
+    wrong[0].rules.pop();
+    let mut cut = whole.clone();
+    cut.pop();
+    let twice = [whole.clone(), whole.clone()].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("warm");
+    let scope = scope("/a=>/b", false);
+    let kept = |pages| {
+        std::fs::write(&file, format::encode(&message(pages))).expect("written");
+        let loaded = load(&file, &table(1), &scope).expect("reads");
+        let mut loaded = loaded.expect("is there");
+        loaded.namerds.remove(0).ingress.is_some()
+    };
+    assert!(kept(whole));
+    for pages in [Vec::new(), wrong, cut, twice] {
+        assert!(!kept(pages));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { leaveAll } from "./net.js";
+import { ingress } from "./ingress.js";
 import { log, overview } from "./overview.js";
 import { namespace, namespaces } from "./dtab.js";
 import { name, names } from "./names.js";
@@ -12,11 +13,12 @@ const VIEWS = [
   { key: "2", path: "namespaces", title: "Namespaces", show: namespaces },
   { key: "3", path: "names", title: "Bound names", show: names },
   { key: "4", path: "nodes", title: "Nodes", show: nodes },
-  { key: "5", path: "log", title: "Log levels", show: log },
+  { key: "5", path: "ingress", title: "Ingress", show: ingress },
+  { key: "6", path: "log", title: "Log levels", show: log },
 ];
 const DETAILS = { ns: [namespace, "namespaces"], name: [name, "names"], node: [node, "nodes"] };
 const SHORTCUTS = [
-  ["1 to 5", "go to a view"],
+  ["1 to 6", "go to a view"],
   ["/", "search, or the name to explain"],
   ["Ctrl+S", "save the dtab, after a look at the difference"],
   ["Ctrl+Enter", "explain the name"],

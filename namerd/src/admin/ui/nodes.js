@@ -4,8 +4,8 @@ import { age, badge, bytes, code, h, later, link, say, show, span, table } from 
 import { bindings } from "./names.js";
 import { follow } from "./net.js";
 
-/** Further behind is slow. */
-const LAG = 5;
+/** Longer stale is slow. */
+const STALE = 5;
 
 export function nodes(place, params) {
   const found = h("div", {});
@@ -27,20 +27,21 @@ function rows(now) {
   const count = shown < now.found ? `The first ${shown} of ${now.found} found, ${now.total} connected.` : `${now.found} of ${now.total} connected.`;
   return [
     h("p", { class: "quiet", role: "status" }, count),
-    table("Nodes", ["Node", "From", "Proxy", "Connected", "Lag", "Names", "Clusters", "Sent", "Writes"], now.sessions.map((s) => [
-      link(`#/node/${s.id}`, s.node || "(no name)"), code(s.peer), s.version, [age(s.connected), s.resumed && " (resumed)"], lag(s.lag),
+    table("Nodes", ["Node", "From", "Proxy", "Connected", "Stale", "Lag", "Names", "Clusters", "Sent", "Writes"], now.sessions.map((s) => [
+      link(`#/node/${s.id}`, s.node || "(no name)"), code(s.peer), s.version, [age(s.connected), s.resumed && " (resumed)"], stale(s.stale), span(s.lag),
       s.interests, s.clusters, bytes(s.bytes), s.writes,
     ]), "No node proxy is connected."),
   ];
 }
 
-const lag = (seconds) => (seconds > LAG ? badge("warn", span(seconds)) : span(seconds));
+/** How long it has been working by less than it was told; nodes acknowledge once a second. */
+const stale = (seconds) => (seconds > STALE ? badge("warn", span(seconds)) : span(seconds));
 
 export function node(place, id) {
   const one = (s) => show(place,
     h("h1", {}, s.node || "(no name)"),
     h("p", { class: "quiet" }, `from ${s.peer}, proxy ${s.version}, connected ${age(s.connected)}${s.resumed ? ", resumed" : ""}`),
-    h("p", {}, "Lag ", lag(s.lag), `, ${s.interests} names, ${s.clusters} clusters, ${bytes(s.bytes)} in ${s.writes} writes`),
+    h("p", {}, "Stale ", stale(s.stale), ", lag ", span(s.lag), `, ${s.interests} names, ${s.clusters} clusters, ${bytes(s.bytes)} in ${s.writes} writes`),
     h("h2", {}, "Follows"),
     s.found > s.bindings.length && h("p", { class: "quiet" }, `The first ${s.bindings.length} of ${s.found}.`),
     bindings("Followed names", s.bindings));

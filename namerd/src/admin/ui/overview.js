@@ -19,7 +19,8 @@ function parts(now) {
     h("div", { class: "cards" },
       card("Namespaces", totals.namespaces ?? "?", "#/namespaces"),
       card("Bound names", totals.bindings, "#/names"),
-      card("Nodes connected", totals.sessions, "#/nodes")),
+      card("Nodes connected", totals.sessions, "#/nodes"),
+      totals.rules !== null && card("Ingress rules", totals.rules, "#/ingress")),
     h("section", { "aria-labelledby": "look" },
       h("h2", { id: "look" }, "To look at"),
       now.problems.length === 0

@@ -37,6 +37,8 @@ pub enum IngressKind {
 struct State {
     known: BTreeMap<ObjectName, Known>,
     is_listed: bool,
+    /// The newest version of an object that is known or was seen go.
+    newest: u64,
     /// Names of the default classes; `None`: not listed yet.
     defaults: Option<BTreeSet<Arc<str>>>,
     watches: [WatchStatus; 2],
@@ -159,6 +161,22 @@ impl Ingresses {
                 false => defaults.remove(name),
             }
         });
+    }
+
+    /// The newest version of an object that the table shows or that was seen go (0: versions cannot be compared); told to
+    /// nodes as the position `k8s/ingresses`.
+    pub fn newest(&self) -> u64 {
+        self.0.state.lock().newest
+    }
+
+    /// An object of this version has been applied. `rewound`: the server's history has gone back, and so does the version
+    /// (K8S-118).
+    pub fn reached(&self, version: u64, rewound: bool) {
+        let mut state = self.0.state.lock();
+        state.newest = match rewound {
+            true => version,
+            false => state.newest.max(version),
+        };
     }
 
     /// Writes down how a watch is.

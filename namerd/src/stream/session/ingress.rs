@@ -34,7 +34,7 @@ impl Session {
         let Some(wish) = wish.filter(|_| features.iter().any(|f| f == FEATURE)) else {
             return;
         };
-        let table = self.table_of(&wish.class);
+        let table = self.hub.ingress_table(Some(&wish.class));
         let subscription = table
             .as_ref()
             .ok()
@@ -46,24 +46,6 @@ impl Session {
             is_confirmed: false,
             is_due: true,
         });
-    }
-
-    fn table_of(&self, class: &str) -> Result<Arc<Cell<Option<Table>>>, String> {
-        let Some(ingresses) = self.hub.ingresses() else {
-            return Err(
-                "this namerd serves no Ingress rules: add `ingress: {}` to its configuration"
-                    .to_owned(),
-            );
-        };
-        let ours = &ingresses.claim().class;
-        match **ours == *class {
-            true => Ok(Arc::clone(ingresses.table())),
-            false => Err(format!(
-                "this namerd serves Ingress rules of class {ours}, not of {}: set `ingress: {{class: ...}}` in its \
-                 configuration",
-                crate::stream::limits::clip(class)
-            )),
-        }
     }
 
     /// Tells the newest table, if the node has another one.
