@@ -214,10 +214,11 @@ impl Balancer {
         Some(Place(self))
     }
 
-    /// Whether there is an endpoint that is not one of `tried`.
-    pub fn has_other(&self, tried: &[SocketAddr]) -> bool {
+    /// Whether there is an endpoint that is none of `tried`, nor `also`.
+    pub fn has_other(&self, tried: &[SocketAddr], also: Option<SocketAddr>) -> bool {
         let set = self.set.borrow();
-        set.endpoints.iter().any(|e| !tried.contains(&e.addr))
+        let is_other = |addr| !tried.contains(&addr) && also != Some(addr);
+        set.endpoints.iter().any(|e| is_other(e.addr))
     }
 
     /// Takes over the cluster's state if it has moved: one atomic load when it has not.

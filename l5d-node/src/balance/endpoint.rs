@@ -397,14 +397,24 @@ impl Lease {
         }
     }
 
-    /// The service's classifier calls it a failure, or there was no answer. However fast it came, it costs at least
-    /// `retry_after`, or the penalty (node-proxy 17).
-    pub fn failed(&self, retry_after: Option<Duration>, now: Instant) {
+    /// The service's classifier calls it a failure, or there was no answer. It costs the penalty at least, however fast it
+    /// came (node-proxy 17).
+    pub fn failed(&self, now: Instant) {
         if let Some(mark) = self.mark.take() {
             self.endpoint.failed(mark, now);
         }
-        let penalty = retry_after.unwrap_or(PENALTY).min(LONGEST_PENALTY);
-        self.cost.set(Cost::AtLeast(penalty.max(PENALTY)));
+        self.penalise(None);
+    }
+
+    /// It costs at least the penalty, or until the endpoint wants to be asked again.
+    pub fn penalise(&self, retry_after: Option<Duration>) {
+        let least = retry_after.map_or(PENALTY, |t| t.clamp(PENALTY, LONGEST_PENALTY));
+        self.cost.set(Cost::AtLeast(least));
+    }
+
+    /// It says that it was not handed on, and part of it is gone.
+    pub fn cannot_retry(&self) {
+        self.endpoint.shared.stats.cannot_retry.inc();
     }
 
     /// No connection could be opened.

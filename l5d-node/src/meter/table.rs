@@ -81,6 +81,12 @@ metrics! {
     CONNECTION_REQUESTS Summary "connection_requests" "" [Server] "Requests that connections had";
     REFUSED Counter "refused" "" [Server] "Requests refused by the parser or for their dtab; they count nowhere else";
 
+    RETRIES Counter "retries/total" "" [Service] "Attempts after the first, by the service's classifier";
+    RETRIES_BUDGET_EXHAUSTED Counter "retries/budget_exhausted" "" [Service] "Retries not made because the budget was used up";
+    RETRIES_LIMIT Counter "retries/max_exceeded" "" [Service] "Retries not made because the request had been tried as often as one may be";
+    RETRIES_BUDGET Gauge "retries/budget" "" [Service] "Retries that could be made now";
+    RETRIES_PER_REQUEST Summary "retries/per_request" "" [Service] "Retries that requests took";
+
     REQUEUES Counter "retries/requeues" "" [Client] "Attempts made again on another endpoint or connection";
     BUDGET_EXHAUSTED Counter "retries/budget_exhausted" "" [Client] "Attempts not made again because the budget was used up";
     CONNECT_FAILURES Counter "connect_failures" "" [Client] "Connections that could not be opened";

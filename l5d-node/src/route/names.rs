@@ -13,10 +13,10 @@ use foldhash::fast::RandomState;
 use l5d_naming::{Dtab, Elem, ParseError, Path, limits};
 use tokio::time::Instant;
 
-use crate::balance::{Registry, RequestCounts};
+use crate::balance::Budget;
 use crate::cache::{Name, NameState, Names};
 use crate::config::{Router, ServiceSettings};
-use crate::meter::Pairs;
+use crate::meter::{Counter, Histogram, Measured, Pairs, Reading, Registry, RequestCounts, table};
 
 /// The routes of one router, of one worker.
 pub struct Routes {
@@ -26,6 +26,10 @@ pub struct Routes {
     registry: Arc<Registry<ServiceStats>>,
     routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, RandomState>>,
     overrides: RefCell<HashMap<Box<[u8]>, Rc<Override>, RandomState>>,
+    /// By name, with the time of the last use.
+    budgets: RefCell<HashMap<String, (Rc<Budget>, Instant), RandomState>>,
+    /// How many share what the configuration gives to the process.
+    workers: usize,
     /// Where keys are put together, so that a hit allocates nothing.
     key: RefCell<Vec<u8>>,
 }
@@ -45,6 +49,8 @@ pub struct Route {
     pub stats: Arc<ServiceStats>,
     /// The same by client.
     pub pairs: Pairs,
+    /// For retries; shared with the other overrides of the name.
+    pub budget: Rc<Budget>,
     name: RefCell<Arc<Name>>,
     checked: Cell<Instant>,
     used: Cell<Instant>,
@@ -77,12 +83,28 @@ pub enum OverrideError {
 }
 
 /// Counters of one logical name (`rt/<router>/service/<name>`), of one worker. Each request counts once.
-pub type ServiceStats = RequestCounts;
+#[derive(Debug, Default)]
+pub struct ServiceStats {
+    /// Requests, however many attempts they took.
+    pub requests: RequestCounts,
+    /// Attempts after the first.
+    pub retries: Counter,
+    /// Requests not retried because the budget was used up.
+    pub budget_exhausted: Counter,
+    /// Requests not retried because they had been as often as one may be.
+    pub retry_limit: Counter,
+    /// How many retries there could be now.
+    pub retry_budget: Counter,
+    /// Of each request.
+    pub retries_per_request: Histogram,
+}
 
 /// How long a name that is in use is not looked up again in the shared cache.
 const RECHECK: Duration = Duration::from_secs(1);
 /// How long an unused route is kept.
 const UNUSED: Duration = Duration::from_secs(5);
+/// How long a budget is remembered that nobody uses: the longest time for which a deposit counts.
+const BUDGET_UNUSED: Duration = Duration::from_secs(60);
 
 impl Routes {
     /// No routes yet, for the router at `index` of the configuration.
@@ -91,8 +113,11 @@ impl Routes {
         router: Arc<Router>,
         names: Arc<dyn Names>,
         registry: Arc<Registry<ServiceStats>>,
+        workers: usize,
     ) -> Self {
         Self {
+            budgets: RefCell::default(),
+            workers,
             index,
             router,
             names,
@@ -179,7 +204,28 @@ impl Routes {
         self.overrides
             .borrow_mut()
             .retain(|_, local| Rc::strong_count(local) > 1);
+        self.budgets.borrow_mut().retain(|_, (budget, used)| {
+            if Rc::strong_count(budget) > 1 {
+                *used = now;
+            }
+            now.saturating_duration_since(*used) <= BUDGET_UNUSED
+        });
         self.registry.expire(self.router.cache.idle_ttl, now);
+    }
+
+    /// The budget of a name with these settings, kept for a while after its last route has gone.
+    fn budget(&self, name: &str, service: &ServiceSettings, now: Instant) -> Rc<Budget> {
+        let mut all = self.budgets.borrow_mut();
+        if let Some((found, used)) = all.get_mut(name) {
+            *used = now;
+            return found.clone();
+        }
+        if all.len() >= self.router.cache.paths {
+            all.clear();
+        }
+        let budget = Rc::new(Budget::new(&service.retry_budget, self.workers, now));
+        all.insert(name.to_owned(), (budget.clone(), now));
+        budget
     }
 
     fn open(&self, path: Path, local: &Rc<Override>, now: Instant) -> Route {
@@ -188,9 +234,11 @@ impl Routes {
             shown.trim_start_matches('/'),
             self.router.cache.paths.saturating_mul(2),
         );
+        let service = self.router.service.of(&path);
         Route {
             name: RefCell::new(self.look_up(&path, local)),
-            service: self.router.service.of(&path),
+            budget: self.budget(&shown, &service, now),
+            service,
             path,
             shown,
             local: local.clone(),
@@ -219,6 +267,17 @@ impl Route {
     /// The name, to wait for its first state.
     pub fn name(&self) -> Arc<Name> {
         self.name.borrow().clone()
+    }
+}
+
+impl Measured for ServiceStats {
+    fn read(&self, to: &mut Reading) {
+        self.requests.read(to);
+        to.add(&table::RETRIES, &self.retries);
+        to.add(&table::RETRIES_BUDGET_EXHAUSTED, &self.budget_exhausted);
+        to.add(&table::RETRIES_LIMIT, &self.retry_limit);
+        to.add(&table::RETRIES_BUDGET, &self.retry_budget);
+        to.spread(&table::RETRIES_PER_REQUEST, &self.retries_per_request);
     }
 }
 

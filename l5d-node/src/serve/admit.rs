@@ -1,6 +1,7 @@
 //! What is settled before a request has a destination: its override, its call depth, its name, its deadline.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -67,13 +68,16 @@ pub(super) fn identify(
     ))
 }
 
-/// The received deadline, tightened by the router's own limits (node-proxy 8.3).
-pub(super) fn deadline(server: &Server, head: &[u8], request: &Request) -> Option<Deadline> {
+/// The received deadline, tightened by the limit of the whole request (node-proxy 8.3).
+pub(super) fn deadline(
+    server: &Server,
+    head: &[u8],
+    request: &Request,
+    limit: Option<Duration>,
+) -> Option<Deadline> {
     let received = Deadline::combine(
         values(head, &request.fields, Kind::CtxDeadline).filter(|_| !server.config.clear_context),
     );
-    let config = &server.router.config;
-    let limits = [config.total_timeout, config.attempt_timeout];
-    let own = limits.into_iter().flatten().map(Deadline::within);
+    let own = limit.map(Deadline::within);
     received.into_iter().chain(own).reduce(Deadline::and)
 }

@@ -18,6 +18,7 @@ use super::half::ClientHalf;
 use super::pump::{PumpError, pump};
 use super::request::Request;
 use super::respond::Failure;
+use super::retry::Judge;
 use super::upstream::{Http1, Upstream};
 use super::wire::framing::Framing;
 use super::wire::head::Limits;
@@ -43,6 +44,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) limits: Limits,
     /// Whether the caller wants to send elsewhere what a next hop says it could not handle.
     pub(crate) takes_back: bool,
+    /// What the answer is worth.
+    pub(crate) judge: &'a Judge<'a>,
     /// For the response head.
     pub(crate) deadline: Option<Instant>,
     pub(crate) clear_context: bool,

@@ -15,7 +15,8 @@ use super::wire::head::{ResponseHead, Version};
 pub(crate) struct Context<'a> {
     pub(crate) service: &'a str,
     pub(crate) local: &'a str,
-    pub(crate) deadline: Option<Deadline>,
+    /// Each attempt brings its own.
+    pub(crate) sets_deadline: bool,
     pub(crate) trace: &'a Trace,
     pub(crate) clear_context: bool,
 }
@@ -27,6 +28,7 @@ pub(crate) struct Destination<'a> {
     pub(crate) residual: &'a Path,
     /// Replaces Host (node-proxy 9.8).
     pub(crate) authority: Option<&'a str>,
+    pub(crate) deadline: Option<Deadline>,
     pub(crate) trace: Trace,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Destination<'a> {
 pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out: &mut Vec<u8>) {
     put_request_line(head, request, out);
     let options = Options::read(head, &request.fields);
-    let sets_deadline = context.deadline.is_some();
+    let sets_deadline = context.sets_deadline;
     field::copy(head, &request.fields, out, |f| {
         let is_kept = match f.kind {
             Kind::Host => request.authority.is_none(),
@@ -62,11 +64,6 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
     if !context.local.is_empty() {
         put(b"l5d-ctx-dtab: ", context.local.as_bytes(), out);
     }
-    if let Some(deadline) = context.deadline {
-        out.extend_from_slice(b"l5d-ctx-deadline: ");
-        deadline.write(out);
-        out.extend_from_slice(b"\r\n");
-    }
     out.extend_from_slice(b"l5d-reqid: ");
     context.trace.write_id(out);
     out.extend_from_slice(b"\r\n");
@@ -89,6 +86,11 @@ pub(crate) fn attempt(
         let residual = destination.residual.to_string();
         put(b"l5d-dst-residual: ", residual.as_bytes(), out);
     }
+    if let Some(deadline) = destination.deadline {
+        out.extend_from_slice(b"l5d-ctx-deadline: ");
+        deadline.write(out);
+        out.extend_from_slice(b"\r\n");
+    }
     out.extend_from_slice(b"l5d-ctx-trace: ");
     destination.trace.write(out);
     out.extend_from_slice(b"\r\n");
@@ -104,6 +106,8 @@ pub(crate) struct ResponseForm<'a> {
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
     pub(crate) clear_context: bool,
+    /// The value of `l5d-success-class`.
+    pub(crate) success_class: &'static [u8],
     /// The host that was sent and the one that the client knows.
     pub(crate) hosts: Option<(&'a str, &'a [u8])>,
 }
@@ -136,12 +140,7 @@ pub(crate) fn response(
     }
     put_via(head, &response.fields, response.version, out);
     if !form.clear_context {
-        let class = if response.status < 500 {
-            b"1.0"
-        } else {
-            b"0.0"
-        };
-        put(b"l5d-success-class: ", class, out);
+        put(b"l5d-success-class: ", form.success_class, out);
     }
     put_connection(form.keep_alive, form.version, out);
     match form.framing {

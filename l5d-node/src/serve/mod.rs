@@ -15,8 +15,10 @@
 //! It must never guess where a message ends, never forward what it could not frame, never send a request twice that may
 //! have been seen, and never end a response cleanly that was not whole.
 
+mod admission;
 mod admit;
 mod buffer;
+mod classify;
 mod connection;
 mod context;
 mod exchange;
@@ -27,6 +29,7 @@ mod pump;
 mod receive;
 mod request;
 mod respond;
+mod retry;
 mod start;
 mod stats;
 mod upstream;

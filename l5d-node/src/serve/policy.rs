@@ -6,6 +6,7 @@
 //! | [`Walk::begins`] | budgets, admission to a service, a span for the request |
 //! | [`Walk::attempt_begins`] | admission to a client, a span for the attempt |
 //! | [`Attempt::gives_back`] | classification by the response head: keep it from the client and try again |
+//! | [`Walk::retry_after`] | whether another attempt follows where there is no response (by [`super::retry`]) |
 //! | [`Walk::attempt_ended`] | load, failure accrual, classification by the end, the access log, the attempt's counters |
 //! | [`Walk::may_requeue`] | the budget for what no endpoint has seen |
 //! | [`ended`] | the request's counters, its span |
@@ -17,15 +18,19 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::context::Trace;
+use super::admission::Refused;
+use super::classify::{Head, Missing};
+use super::context::{Deadline, Trace};
 use super::exchange::{Attempt, Done, Outcome};
 use super::request::Request;
 use super::respond::Failure;
-use super::stats::{ServerStats, Tally, pair_label};
+use super::retry::Judge;
+use super::stats::{Reason, ServerStats, Tally, pair_label};
 use super::upstream::Upstream;
 use super::wire::field::{Field, Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, ClientStats, Lease};
+use crate::config::Protocol;
 use crate::meter::RequestCounts;
 use crate::route::{Route, ServiceStats};
 
@@ -43,6 +48,18 @@ pub(super) struct Walk<'a> {
     pub(super) body: &'a [u8],
     /// The client's host.
     pub(super) host: &'a [u8],
+    /// Of the whole request, to the response head.
+    pub(super) limit: Option<Limit>,
+    /// The received deadline, tightened by the limit.
+    pub(super) deadline: Option<Deadline>,
+    pub(super) judge: Judge<'a>,
+}
+
+/// A limit in time and the key that it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) time: Duration,
+    key: &'static str,
 }
 
 /// How a request ends that is not answered with a failure of ours.
@@ -59,17 +76,53 @@ pub(super) struct Tries {
     /// Whether a connection that was used before has failed: the next one is a new one.
     pub(super) fresh: bool,
     requeues: usize,
+    /// How often this request may be sent again, by the budget at the first time.
+    most: Option<usize>,
 }
 
 /// What follows from an attempt.
 pub(super) enum Verdict {
     End(Result<End, Failure>),
+    /// The service wants another attempt, after this.
+    Retry(Duration),
     /// No endpoint has done anything for the request: it may be sent again, and this is said if it may not.
     Again(Failure),
 }
 
+/// What follows from all attempts with one leaf.
+pub(super) enum Pass {
+    End(End),
+    /// See [`Verdict::Retry`].
+    Retry(Duration),
+}
+
 /// Sending again, whatever the budget says.
 const MAX_REQUEUES: usize = 25;
+/// The part of the budget that one request may use up (node-proxy 13.8).
+const REQUEST_SHARE: f64 = 0.2;
+
+impl Limit {
+    /// The tightest of the service's, the server's and, for gRPC, the request's own (node-proxy 8.3, 13.10).
+    pub(super) fn of(
+        server: &Server,
+        route: &Route,
+        request: &Request,
+        head: &[u8],
+    ) -> Option<Self> {
+        let total = route.service.total_timeout;
+        let mut limits = [
+            (total, "totalTimeoutMs"),
+            (server.config.timeout, "timeoutMs"),
+            (None, "grpc-timeout"),
+        ];
+        if server.router.config.protocol == Protocol::H2 {
+            limits[2].0 = request.field(head, "grpc-timeout").and_then(grpc_timeout);
+        }
+        let limits = limits.into_iter();
+        let limits = limits.filter_map(|(time, key)| Some(Self { time: time?, key }));
+        limits.min_by_key(|limit| limit.time)
+    }
+}
 
 impl Tries {
     /// The endpoint is not the next one.
@@ -112,13 +165,14 @@ impl Walk<'_> {
         can_repeat
             && tries.requeues < MAX_REQUEUES
             && balancer.budget.balance(now) > 0
-            && balancer.has_other(&[&tries.endpoints[..], &[addr]].concat())
+            && balancer.has_other(&tries.endpoints, Some(addr))
     }
 
     /// An attempt has ended.
     pub(super) fn attempt_ended(
         &self,
         outcome: Outcome,
+        balancer: &Balancer,
         lease: &Lease,
         mut tally: Tally<ClientStats>,
         upstream: Upstream,
@@ -127,89 +181,148 @@ impl Walk<'_> {
         let endpoint = lease.endpoint();
         let addr = endpoint.addr;
         let is_reused = upstream.is_reused();
+        let now = Instant::now();
         let failure = match outcome {
             Outcome::Done(done) => {
-                let end = Instant::now();
-                if done.status < 500 {
-                    lease.succeeded(end);
-                } else {
-                    lease.failed(None, end);
-                }
-                tally.ended(done.status, end);
-                lease.ended(end);
+                self.tell(lease, &mut tally, done.status, now);
+                lease.ended(now);
                 if done.reusable && !endpoint.is_removed() {
-                    upstream.keep(endpoint, end);
+                    upstream.keep(endpoint, now);
                 }
-                return Verdict::End(Ok(End::Done(done, end)));
+                return Verdict::End(Ok(End::Done(done, now)));
+            }
+            Outcome::TakenBack => {
+                self.tell(lease, &mut tally, self.judge.status(), now);
+                if self.judge.is_drained() && !endpoint.is_removed() {
+                    upstream.keep(endpoint, now);
+                }
+                if let Some(wait) = self.judge.wait() {
+                    return Verdict::Retry(wait);
+                }
+                tries.failed(addr);
+                tries.fresh = true;
+                return Verdict::Again(Failure::not_sent(addr));
             }
             Outcome::Aborted { must_reset } => {
+                // That the client has gone says nothing; that the endpoint has cut its answer does.
+                if self.judge.is_cut() {
+                    lease.failed(now);
+                }
                 return Verdict::End(Ok(End::Aborted { must_reset }));
             }
             Outcome::NotSent => Failure::not_sent(addr),
             Outcome::Stale => Failure::connection_lost(addr),
-            Outcome::TakenBack => {
-                lease.turned_away(Instant::now());
-                tries.failed(addr);
-                tally.answered(503);
-                Failure::not_sent(addr)
-            }
-            Outcome::Lost => {
-                lease.failed(None, Instant::now());
-                return Verdict::End(Err(Failure::connection_lost(addr)));
-            }
-            Outcome::BadResponse(what) => {
-                lease.failed(None, Instant::now());
-                return Verdict::End(Err(Failure::bad_response(addr, &what)));
-            }
             Outcome::BadRequestBody(what) => return Verdict::End(Err(Failure::malformed(&what))),
-            Outcome::TimedOut => {
-                lease.failed(None, Instant::now());
-                return Verdict::End(Err(self.timed_out()));
+            broken => {
+                lease.failed(now);
+                return Verdict::End(Err(match broken {
+                    Outcome::BadResponse(what) => Failure::bad_response(addr, &what),
+                    Outcome::TimedOut => self.timed_out(balancer),
+                    _ => Failure::connection_lost(addr),
+                }));
             }
         };
         // The rest is sent again, the first time that a kept connection was dead on a new one.
         lease.discount();
         if !is_reused {
+            lease.failed(now);
             tries.failed(addr);
         }
         tries.fresh = true;
         Verdict::Again(failure)
     }
 
-    /// Whether the request may be sent again, and counts it.
-    pub(super) fn may_requeue(&self, balancer: &Balancer, tries: &mut Tries) -> bool {
-        tries.requeues += 1;
-        if tries.requeues > MAX_REQUEUES || !balancer.budget.withdraw(Instant::now()) {
+    /// Tells the endpoint, and whoever counts, what an answer is worth.
+    fn tell(&self, lease: &Lease, tally: &mut Tally<ClientStats>, status: u16, now: Instant) {
+        let class = self.judge.class(status);
+        tally.judged(class.is_success());
+        tally.ended(status, now);
+        if self.judge.is_turned_away() {
+            lease.turned_away(now);
+            if !self.judge.can_repeat() {
+                lease.cannot_retry();
+            }
+        } else if class.is_success() {
+            lease.succeeded(now);
+        } else {
+            lease.failed(now);
+            lease.penalise(self.judge.retry_after());
+        }
+        if status == 429 {
+            lease.penalise(self.judge.retry_after());
+        }
+    }
+
+    /// There is no response: how long to wait before the next attempt, or `None` if none follows.
+    pub(super) fn retry_after(&self, failure: &Failure, can_repeat: bool) -> Option<Duration> {
+        let missing = match failure.reason {
+            Reason::ConnectFailed
+            | Reason::NotSent
+            | Reason::ConnectionLost
+            | Reason::BadResponse
+            | Reason::Timeout => Missing::Broken,
+            _ => return None,
+        };
+        self.judge.absence(missing, can_repeat);
+        self.judge.wait()
+    }
+
+    /// Whether the request may be sent again, and counts it. `is_connect`: no connection could be opened; then it is tried
+    /// up to the limit, else only as often as leaves others a share of the budget (node-proxy 13.8).
+    pub(super) fn may_requeue(
+        &self,
+        balancer: &Balancer,
+        tries: &mut Tries,
+        is_connect: bool,
+    ) -> bool {
+        let now = Instant::now();
+        let balance = balancer.budget.balance(now);
+        let share = (balance as f64 * REQUEST_SHARE).ceil() as usize;
+        let most = *tries.most.get_or_insert(share.min(MAX_REQUEUES));
+        if tries.requeues >= if is_connect { MAX_REQUEUES } else { most } {
+            match balance {
+                0 => balancer.stats.budget_exhausted.inc(),
+                _ => balancer.stats.request_limit.inc(),
+            }
+            return false;
+        }
+        if !balancer.budget.withdraw(now) {
             balancer.stats.budget_exhausted.inc();
             return false;
         }
+        tries.requeues += 1;
         balancer.stats.requeues.inc();
         true
     }
 
-    /// What is left of the binding timeout, and of the total one.
+    /// What is left of the binding timeout, and of the limit of the whole request.
     pub(super) fn time_to_bind(&self) -> Duration {
-        let config = &self.server.router.config;
-        let limit = config
-            .total_timeout
-            .map_or(config.binding_timeout, |t| t.min(config.binding_timeout));
+        let binding = self.server.router.config.binding_timeout;
+        let limit = self.limit.map_or(binding, |l| l.time.min(binding));
         limit.saturating_sub(self.start.elapsed())
     }
 
-    /// When an attempt that starts now must have a response head.
-    pub(super) fn head_deadline(&self) -> Option<Instant> {
-        let config = &self.server.router.config;
-        let attempt = config.attempt_timeout.map(|t| Instant::now() + t);
-        let total = config.total_timeout.map(|t| self.start + t);
+    /// When an attempt of this client that starts at `now` must have a response head.
+    pub(super) fn head_deadline(&self, balancer: &Balancer, now: Instant) -> Option<Instant> {
+        let attempt = balancer.client.attempt_timeout.map(|t| now + t);
+        let total = self.limit.map(|l| self.start + l.time);
         attempt.into_iter().chain(total).min()
     }
 
-    fn timed_out(&self) -> Failure {
-        let config = &self.server.router.config;
+    /// The deadline that goes on with an attempt of this client (node-proxy 8.3).
+    pub(super) fn deadline(&self, balancer: &Balancer) -> Option<Deadline> {
+        let attempt = balancer.client.attempt_timeout.map(Deadline::within);
+        self.deadline
+            .into_iter()
+            .chain(attempt)
+            .reduce(Deadline::and)
+    }
+
+    fn timed_out(&self, balancer: &Balancer) -> Failure {
         let service = &self.route.shown;
-        match (config.total_timeout, config.attempt_timeout) {
-            (Some(total), _) if self.start.elapsed() >= total => {
-                Failure::timeout("totalTimeoutMs", total, service)
+        match (self.limit, balancer.client.attempt_timeout) {
+            (Some(limit), _) if self.start.elapsed() >= limit.time => {
+                Failure::timeout(limit.key, limit.time, service)
             }
             (_, limit) => Failure::timeout(
                 "requestAttemptTimeoutMs",
@@ -220,12 +333,15 @@ impl Walk<'_> {
     }
 
     pub(super) fn no_time_to_connect(&self, balancer: &Balancer) -> Failure {
-        let config = &self.server.router.config;
-        let (limit, service) = (config.binding_timeout, &self.route.shown);
-        match config.total_timeout {
-            Some(total) if total < limit => Failure::timeout("totalTimeoutMs", total, service),
-            _ => Failure::connecting_timeout(limit, service, balancer.id()),
+        let (binding, service) = (self.server.router.config.binding_timeout, &self.route.shown);
+        match self.limit {
+            Some(limit) if limit.time < binding => Failure::timeout(limit.key, limit.time, service),
+            _ => Failure::connecting_timeout(binding, service, balancer.id()),
         }
+    }
+
+    pub(super) fn queue_full(&self, balancer: &Balancer, why: &str) -> Failure {
+        Failure::queue_full(&self.route.shown, balancer.id(), why)
     }
 
     pub(super) fn no_binding(&self) -> Failure {
@@ -242,8 +358,9 @@ impl Walk<'_> {
     pub(super) fn still_pending(&self) -> Failure {
         let config = &self.server.router.config;
         let service = &self.route.shown;
-        if let Some(total) = config.total_timeout.filter(|t| self.start.elapsed() >= *t) {
-            return Failure::timeout("totalTimeoutMs", total, service);
+        let is_over = |limit: &Limit| self.start.elapsed() >= limit.time;
+        if let Some(limit) = self.limit.filter(is_over) {
+            return Failure::timeout(limit.key, limit.time, service);
         }
         let why = self.server.router.routes.why_pending();
         Failure::binding_timeout(config.binding_timeout, service, &why)
@@ -254,20 +371,74 @@ impl Attempt<'_> {
     /// Asked once, when the response head is there and nothing of it has gone out: whether the caller gets it back instead
     /// of the client ([`Outcome::TakenBack`]).
     pub(super) fn gives_back(&self, status: u16, head: &[u8], fields: &[Field]) -> bool {
-        self.takes_back
-            && matches!(status, 502 | 503)
-            && values(head, fields, Kind::Retryable).any(|v| v == b"true")
+        let is_retryable =
+            status >= 500 && values(head, fields, Kind::Retryable).any(|v| v == b"true");
+        let is_turned_away = is_retryable && matches!(status, 502 | 503);
+        self.judge.saw(status, is_turned_away);
+        if is_turned_away && self.takes_back {
+            return true;
+        }
+        let value = |name: &str| {
+            let is = |f: &&Field| f.name(head).eq_ignore_ascii_case(name.as_bytes());
+            let found = fields.iter().find(is).map(|f| f.value(head));
+            found.and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok())
+        };
+        let seen = Head {
+            status,
+            is_retryable,
+            grpc_status: self
+                .judge
+                .wants_grpc_status()
+                .then(|| value("grpc-status"))
+                .flatten(),
+            is_end: false,
+        };
+        let retry_after = match status {
+            429 | 503 => value("retry-after").map(|s| Duration::from_secs(s.into())),
+            _ => None,
+        };
+        self.judge.head(seen, retry_after)
+    }
+}
+
+/// The value of `grpc-timeout`: up to eight digits and a unit.
+fn grpc_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let n: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(n * 3600)),
+        b'M' => Some(Duration::from_secs(n * 60)),
+        b'S' => Some(Duration::from_secs(n)),
+        b'm' => Some(Duration::from_millis(n)),
+        b'u' => Some(Duration::from_micros(n)),
+        b'n' => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+/// What is said to a request over a limit.
+pub(super) fn overloaded(refused: Refused) -> Failure {
+    match refused {
+        Refused::Server(limit) => Failure::overloaded("maxConcurrentRequests", limit),
+        Refused::Process(limit) => Failure::overloaded("the limit of this process", limit),
     }
 }
 
 /// A request has ended that had a name.
 pub(super) fn ended(
     end: &Result<End, Failure>,
+    judge: &Judge<'_>,
     server: &mut Tally<ServerStats>,
     service: &mut Tally<ServiceStats>,
 ) {
     match end {
         Ok(End::Done(done, end)) => {
+            let is_success = judge.class(done.status).is_success();
+            server.judged(is_success);
+            service.judged(is_success);
             server.ended(done.status, *end);
             service.ended(done.status, *end);
         }
@@ -276,6 +447,25 @@ pub(super) fn ended(
         Err(failure) => {
             server.answered(failure.status);
             service.answered(failure.status);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_read() {
+        let ms = |value: &str| grpc_timeout(value.as_bytes()).map(|d| d.as_millis());
+        assert_eq!(ms("1H"), Some(3_600_000));
+        assert_eq!(ms("2M"), Some(120_000));
+        assert_eq!(ms("3S"), Some(3_000));
+        assert_eq!(ms("4m"), Some(4));
+        assert_eq!(ms("5000u"), Some(5));
+        assert_eq!(ms("99999999n"), Some(99));
+        for bad in ["", "S", "1", "1s", "-1S", "123456789S", "1 S"] {
+            assert_eq!(ms(bad), None, "{bad}");
         }
     }
 }

@@ -52,6 +52,9 @@ impl Attempt<'_> {
             Err(outcome) => return outcome,
         };
         if self.gives_back(head.status, buf.filled(), &head.fields) {
+            if self.is_whole(&head, buf.filled(), progress.get()) {
+                self.judge.drained();
+            }
             return Outcome::TakenBack;
         }
         status.set(head.status);
@@ -145,7 +148,7 @@ impl Attempt<'_> {
             buf.consume(head.len);
             let mut begin = self.buffers.scratch();
             if let Err(e) = collect(&mut plan.transfer, buf, server, &mut begin).await {
-                return aborted(&e, false);
+                return self.aborted(&e, false);
             }
             if plan.transfer.is_done() {
                 plan.form.framing = Framing::Length(begin.len() as u64);
@@ -164,13 +167,41 @@ impl Attempt<'_> {
             }
         }
         if let Err(e) = pump(&mut plan.transfer, buf, server, client, &mut out).await {
-            return aborted(&e, plan.form.framing == Framing::UntilClose);
+            return self.aborted(&e, plan.form.framing == Framing::UntilClose);
         }
+        // Trailers are not looked into: a service that goes by them is not answered in HTTP/1.
+        self.judge.end(None, false);
         Outcome::Done(Done {
             status: head.status,
             reusable: plan.reusable && buf.is_empty(),
             keep_alive: plan.form.keep_alive,
         })
+    }
+
+    /// The body did not arrive whole: the endpoint's doing, unless the client could not be written to.
+    fn aborted(&self, e: &PumpError, must_reset: bool) -> Outcome {
+        let is_client = matches!(e, PumpError::Write(_));
+        if !is_client {
+            self.judge.cut();
+        }
+        Outcome::Aborted {
+            must_reset: must_reset && !is_client,
+        }
+    }
+
+    /// Whether a response that is not passed on has been read to its end, and the connection can be used again.
+    fn is_whole(&self, head: &ResponseHead, bytes: &[u8], progress: Progress) -> bool {
+        let is_head = self.request.is_head;
+        let framing = framing::of_response(bytes, &head.fields, head.version, head.status, is_head);
+        let len = match framing {
+            Ok(Framing::None) => 0,
+            Ok(Framing::Length(n)) => n,
+            _ => return false,
+        };
+        progress == Progress::Complete
+            && head.version == Version::Http11
+            && !Options::read(bytes, &head.fields).close
+            && (bytes.len() - head.len) as u64 == len
     }
 
     /// How a final response goes on; `bytes` begin with its head.
@@ -201,6 +232,7 @@ impl Attempt<'_> {
                 framing: to,
                 keep_alive: self.request.keep_alive && !is_cut_off && !self.drain.is_draining(),
                 clear_context: self.clear_context,
+                success_class: self.judge.class(head.status).success_class(),
                 hosts: self.hosts,
             },
             reusable,
@@ -247,11 +279,6 @@ async fn collect(
             return Err(PumpError::Truncated);
         }
     }
-}
-
-fn aborted(e: &PumpError, must_reset: bool) -> Outcome {
-    let must_reset = must_reset && !matches!(e, PumpError::Write(_));
-    Outcome::Aborted { must_reset }
 }
 
 fn bad_head(e: HeadError) -> Outcome {

@@ -193,6 +193,20 @@ impl Failure {
         Self::new(Reason::Loop, 502, message)
     }
 
+    /// More requests at once than there may be (node-proxy 13.9).
+    pub(crate) fn overloaded(what: &str, limit: usize) -> Self {
+        let message = format!("Too many requests: {what} is {limit}. Try again later.");
+        Self::new(Reason::Overloaded, 503, message).retryable()
+    }
+
+    /// Too many wait already, or in vain.
+    pub(crate) fn queue_full(service: &str, client: &str, why: &str) -> Self {
+        let message = format!(
+            "Unable to send the request: {why}\n\nservice name: {service}\nclient name: {client}\n"
+        );
+        Self::new(Reason::QueueFull, 503, message).retryable()
+    }
+
     /// Appends the whole response.
     pub(crate) fn write(&self, form: Form, out: &mut Vec<u8>) {
         let version = match form.version {
@@ -220,6 +234,9 @@ impl Failure {
         if self.is_of_service() {
             out.extend_from_slice(b"Via: 1.1 linkerd\r\n");
         }
+        if self.reason == Reason::Overloaded {
+            out.extend_from_slice(b"Retry-After: 0\r\n");
+        }
         if status == 405 {
             out.extend_from_slice(
                 b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE\r\n",
@@ -241,6 +258,7 @@ impl Failure {
                 | Reason::CallDepth
                 | Reason::ConnectMethod
                 | Reason::Unidentified
+                | Reason::Overloaded
         )
     }
 }

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::stats::Stats;
 use super::worker::{Question, Setup};
 use crate::balance::EndpointView;
@@ -97,6 +98,11 @@ pub fn start(
     });
     let stats = Arc::new(Stats::new(labels.collect(), workers));
     let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    let admissions = config.routers.iter().map(|r| {
+        let limits = r.servers.iter().map(|s| s.max_concurrent_requests);
+        limits.map(Admission::new).collect()
+    });
+    let admissions: Vec<Vec<Admission>> = admissions.collect();
     let mut handles = Vec::new();
     for (worker, listeners) in listeners.into_iter().enumerate() {
         let (questions, asked) = mpsc::channel(QUESTIONS);
@@ -104,6 +110,7 @@ pub fn start(
             routers: config.routers.clone(),
             listeners,
             addresses: addresses.clone(),
+            admissions: admissions.clone(),
             names: names.clone(),
             tls: tls.clone(),
             stats: stats.workers[worker].clone(),

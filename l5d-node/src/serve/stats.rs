@@ -68,6 +68,8 @@ pub enum Reason {
     BadResponse,
     Timeout,
     Loop,
+    Overloaded,
+    QueueFull,
 }
 
 /// One scope of the metric tree, added up over the workers.
@@ -106,6 +108,8 @@ pub(crate) struct Tally<S: Counted> {
     start: Instant,
     /// 0: no response.
     status: u16,
+    /// What a classifier said; `None`: below 500 is a success.
+    is_success: Option<bool>,
     /// `None`: when this is dropped.
     end: Option<Instant>,
 }
@@ -211,7 +215,7 @@ fn sum<'a, S: Measured + 'a>(each: impl Iterator<Item = &'a S>) -> Reading {
 // === impl Reason ===
 
 impl Reason {
-    const ALL: [Reason; 15] = [
+    const ALL: [Reason; 17] = [
         Self::Malformed,
         Self::Override,
         Self::CallDepth,
@@ -227,6 +231,8 @@ impl Reason {
         Self::BadResponse,
         Self::Timeout,
         Self::Loop,
+        Self::Overloaded,
+        Self::QueueFull,
     ];
 
     fn name(self) -> &'static str {
@@ -246,6 +252,8 @@ impl Reason {
             Self::BadResponse => "bad_response",
             Self::Timeout => "timeout",
             Self::Loop => "loop",
+            Self::Overloaded => "overloaded",
+            Self::QueueFull => "queue_full",
         }
     }
 }
@@ -272,6 +280,7 @@ impl<S: Counted> Tally<S> {
             also: None,
             start,
             status: 0,
+            is_success: None,
             end: None,
         }
     }
@@ -288,6 +297,11 @@ impl<S: Counted> Tally<S> {
         self.status = status;
     }
 
+    /// A classifier knows whether it went well.
+    pub(crate) fn judged(&mut self, is_success: bool) {
+        self.is_success = Some(is_success);
+    }
+
     /// The response has ended at `end`: for who has looked at the clock already.
     pub(crate) fn ended(&mut self, status: u16, end: Instant) {
         self.status = status;
@@ -299,7 +313,7 @@ impl<S: Counted> Drop for Tally<S> {
     fn drop(&mut self) {
         let end = self.end.unwrap_or_else(Instant::now);
         let took = end.saturating_duration_since(self.start);
-        let is_success = (100..500).contains(&self.status);
+        let is_success = self.is_success.unwrap_or((100..500).contains(&self.status));
         self.stats.end(is_success, self.status, took);
         if let Some(also) = &self.also {
             also.end_as(is_success, self.status, took);
@@ -322,7 +336,7 @@ impl Counted for ServerStats {
 
 impl Counted for ServiceStats {
     fn requests(&self) -> &RequestCounts {
-        self
+        &self.requests
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::policy::Walk;
 use super::respond::{Failure, SHOWN_ADDRESSES};
-use crate::balance::{Balancer, Endpoint, Lease};
+use crate::balance::{Balancer, Endpoint, Lease, Session};
 use crate::connect::{ConnectError, Connection, dial};
 
 /// What carries one request to an endpoint.
@@ -23,6 +23,8 @@ pub(crate) struct Http1 {
     pub(crate) connection: Connection,
     /// Whether it had requests before.
     pub(crate) is_reused: bool,
+    /// The right to it, given up behind it.
+    _session: Session,
 }
 
 impl Upstream {
@@ -56,16 +58,20 @@ impl Walk<'_> {
         if self.server.router.is_own(endpoint.addr, None) {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
         }
+        let session = lease.session(self.time_to_bind()).await;
+        let session = session.map_err(|e| self.queue_full(balancer, &e.to_string()))?;
         if !fresh && let Some(connection) = endpoint.pool().take(now, is_repeatable) {
             return Ok(Upstream::Http1(Http1 {
                 connection,
                 is_reused: true,
+                _session: session,
             }));
         }
         let connection = self.dial(balancer, lease).await?;
         Ok(Upstream::Http1(Http1 {
             connection,
             is_reused: false,
+            _session: session,
         }))
     }
 
@@ -95,7 +101,7 @@ impl Walk<'_> {
         if left.is_zero() {
             return Err(self.no_time_to_connect(balancer));
         }
-        let limit = self.server.router.config.connect_timeout.min(left);
+        let limit = balancer.client.connect_timeout.min(left);
         match self.open(balancer, endpoint.addr, limit).await {
             Ok(connection) => {
                 let from = connection.stream.tcp().local_addr().ok().map(|a| a.ip());

@@ -7,13 +7,15 @@ use tokio::time::Instant;
 
 use super::admit::{deadline, identify, local_dtab};
 use super::buffer::Scratch;
+use super::classify::Method;
 use super::context::Trace;
 use super::exchange::{Attempt, Outcome};
 use super::forward::{self, Context, Destination};
 use super::half::ClientHalf;
-use super::policy::{self, End, Tries, Verdict, Walk};
+use super::policy::{self, End, Limit, Pass, Tries, Verdict, Walk};
 use super::request::Request;
 use super::respond::Failure;
+use super::retry::{Case, Judge};
 use super::stats::Tally;
 use super::upstream::Upstream;
 use super::wire::field::{Kind, values};
@@ -29,6 +31,15 @@ pub(crate) async fn run<C: ClientHalf>(
     request: &Request,
     start: Instant,
 ) -> C::Next {
+    let _admitted = match server.admission.admit(&server.worker.total) {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            server.stats.refused.inc();
+            client.take(request);
+            let failure = policy::overloaded(refused);
+            return client.answer(server, request, &failure).await;
+        }
+    };
     let head = &client.message()[..request.head_len];
     let local = match local_dtab(server, head, request) {
         Ok(local) => local,
@@ -49,7 +60,10 @@ pub(crate) async fn run<C: ClientHalf>(
     };
     let mut service = Tally::new(route.stats.clone(), start);
     let trace = receive_trace(server, head, request);
-    let common = common_head(server, head, request, &route, &trace);
+    let limit = Limit::of(server, &route, request, head);
+    let deadline = deadline(server, head, request, limit.map(|l| l.time));
+    let method = Method::of(&head[request.method.clone()]);
+    let common = common_head(server, head, request, &route, &trace, deadline.is_some());
     let host_len = request.host(head).map_or(0, <[u8]>::len);
     let kept = keep(server, client, request);
     let walk = Walk {
@@ -61,9 +75,21 @@ pub(crate) async fn run<C: ClientHalf>(
         common: &common,
         body: &kept[host_len..],
         host: &kept[..host_len],
+        limit,
+        deadline,
+        judge: Judge::new(
+            Case {
+                service: &route.service,
+                budget: &route.budget,
+                stats: &route.stats,
+                method,
+                end: limit.map(|l| start + l.time),
+            },
+            &server.worker.rng,
+        ),
     };
-    let end = walk.go(client).await;
-    policy::ended(&end, &mut tally, &mut service);
+    let end = walk.serve(client).await;
+    policy::ended(&end, &walk.judge, &mut tally, &mut service);
     match end {
         Ok(End::Done(done, _)) => client.done(done),
         Ok(End::Aborted { must_reset }) => client.aborted(must_reset),
@@ -87,11 +113,12 @@ fn common_head(
     request: &Request,
     route: &Route,
     trace: &Trace,
+    sets_deadline: bool,
 ) -> Scratch {
     let context = Context {
         service: &route.shown,
         local: &route.local.shown,
-        deadline: deadline(server, head, request),
+        sets_deadline,
         trace,
         clear_context: server.config.clear_context,
     };
@@ -111,7 +138,27 @@ fn keep<C: ClientHalf>(server: &Server, client: &mut C, request: &Request) -> Sc
 }
 
 impl Walk<'_> {
-    async fn go<C: ClientHalf>(&self, client: &mut C) -> Result<End, Failure> {
+    /// Attempts until there is an answer, or none is to follow (node-proxy 13.7).
+    async fn serve<C: ClientHalf>(&self, client: &mut C) -> Result<End, Failure> {
+        loop {
+            self.judge.begin(client.can_repeat(self.request));
+            let wait = match self.go(client).await {
+                Ok(Pass::End(end)) => return Ok(end),
+                Ok(Pass::Retry(wait)) => wait,
+                Err(failure) => {
+                    let can_repeat = client.can_repeat(self.request);
+                    let wait = self.retry_after(&failure, can_repeat);
+                    wait.ok_or(failure)?
+                }
+            };
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    /// Attempts with one leaf of the name's tree.
+    async fn go<C: ClientHalf>(&self, client: &mut C) -> Result<Pass, Failure> {
         let leaf = self.leaf().await?;
         let balancer = self.server.router.balancers.get(&leaf.cluster, self.start);
         self.begins(&balancer);
@@ -128,21 +175,23 @@ impl Walk<'_> {
                 Err(failure) => {
                     lease.discount();
                     tries.failed(addr);
-                    if balancer.has_other(&tries.endpoints)
-                        && self.may_requeue(&balancer, &mut tries)
+                    if balancer.has_other(&tries.endpoints, None)
+                        && self.may_requeue(&balancer, &mut tries, true)
                     {
                         continue;
                     }
                     return Err(failure);
                 }
             };
+            self.judge.begin(can_repeat);
             let takes_back = self.wants_back(&balancer, &tries, addr, can_repeat, now);
             let outcome = self
                 .attempt(client, &balancer, &leaf, &mut upstream, takes_back)
                 .await;
-            match self.attempt_ended(outcome, &lease, tally, upstream, &mut tries) {
-                Verdict::End(end) => return end,
-                Verdict::Again(_) if self.may_requeue(&balancer, &mut tries) => {}
+            match self.attempt_ended(outcome, &balancer, &lease, tally, upstream, &mut tries) {
+                Verdict::End(end) => return end.map(Pass::End),
+                Verdict::Retry(wait) => return Ok(Pass::Retry(wait)),
+                Verdict::Again(_) if self.may_requeue(&balancer, &mut tries, false) => {}
                 Verdict::Again(failure) => return Err(failure),
             }
         }
@@ -176,6 +225,9 @@ impl Walk<'_> {
         };
         let mut leased = lease();
         if matches!(leased, Err(Unavailable::Pending)) {
+            let Some(_place) = balancer.queue() else {
+                return Err(self.queue_full(balancer, "too many requests wait for its endpoints"));
+            };
             balancer.cluster().settled(self.time_to_bind()).await;
             leased = lease();
         }
@@ -200,6 +252,7 @@ impl Walk<'_> {
             client: balancer.id(),
             residual: &leaf.residual,
             authority: authority.as_deref(),
+            deadline: self.deadline(balancer),
             trace: self.trace.child(&mut worker.rng.borrow_mut()),
         };
         let mut wire = worker.buffers.scratch();
@@ -211,7 +264,8 @@ impl Walk<'_> {
             buffers: &worker.buffers,
             limits: self.server.limits(),
             takes_back,
-            deadline: self.head_deadline(),
+            deadline: self.head_deadline(balancer, Instant::now()),
+            judge: &self.judge,
             clear_context: self.server.config.clear_context,
             drain: &worker.drain,
             hosts: authority.as_deref().map(|sent| (sent, self.host)),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::{Admission, Total};
 use super::buffer::Buffers;
 use super::connection;
 use super::stats::{RouterStats, ServerStats};
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) drain: Drain,
     pub(crate) tasks: Tasks,
+    /// Requests at once, of all servers.
+    pub(crate) total: Total,
 }
 
 /// One router, as one worker has it.
@@ -53,6 +56,7 @@ pub(crate) struct Server {
     /// In TLS, if so.
     pub(crate) acceptor: Option<Arc<Acceptor>>,
     pub(crate) stats: Arc<ServerStats>,
+    pub(crate) admission: Admission,
 }
 
 /// The tasks of a worker's connections.
@@ -73,6 +77,8 @@ pub(crate) struct Setup {
     /// By router, then by server.
     pub(crate) listeners: Vec<Vec<std::net::TcpListener>>,
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    /// By router, then by server; shared with the other workers.
+    pub(crate) admissions: Vec<Vec<Admission>>,
     pub(crate) names: Arc<dyn Names>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) stats: Vec<RouterStats>,
@@ -116,6 +122,7 @@ impl Setup {
             rng: RefCell::new(fastrand::Rng::with_seed(self.seed)),
             drain: drain.clone(),
             tasks: Tasks::default(),
+            total: Total::new(self.workers),
         });
         let mut routers = Vec::new();
         let listeners = std::mem::take(&mut self.listeners);
@@ -128,6 +135,7 @@ impl Setup {
                     config: router.config.servers[s].clone(),
                     acceptor: self.tls.acceptor(i, s).cloned(),
                     stats: self.stats[i].servers[s].clone(),
+                    admission: self.admissions[i][s].clone(),
                 });
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 worker
@@ -182,6 +190,7 @@ impl Setup {
                 config.clone(),
                 self.names.clone(),
                 stats.services.clone(),
+                self.workers,
             ),
             balancers: Balancers::new(
                 stats.clients.clone(),

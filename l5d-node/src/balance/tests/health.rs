@@ -15,7 +15,7 @@ fn lease_on(balancer: &Balancer, i: usize, n: usize, now: Instant) -> Lease {
 
 fn kill(balancer: &Balancer, i: usize, n: usize, now: Instant) {
     for _ in 0..5 {
-        lease_on(balancer, i, n, now).failed(None, now);
+        lease_on(balancer, i, n, now).failed(now);
     }
 }
 
@@ -156,7 +156,7 @@ fn probation_ends_with_the_first_failure() {
     // Back in discovery it is as any other.
     cluster.set(bound(&[1.0, 1.0]));
     drop(balancer.lease(&[], &mut rng, now));
-    lease_on(&balancer, 1, 2, now).failed(None, now);
+    lease_on(&balancer, 1, 2, now).failed(now);
     drop(balancer.lease(&[], &mut rng, now));
     assert_eq!(balancer.addresses(9).len(), 2);
     assert_eq!(balancer.stats.removes.get(), 1);

@@ -194,7 +194,7 @@ fn ewma_tries_the_unknown_and_shuns_the_fast_failer() {
     let second = balancer.lease(&[], &mut rng, start).unwrap();
     assert_ne!(first.endpoint().addr, second.endpoint().addr);
     let failer = first.endpoint().addr;
-    first.failed(None, start + MS);
+    first.failed(start + MS);
     first.ended(start + MS);
     drop(first);
     second.succeeded(start + 50 * MS);
@@ -249,7 +249,7 @@ fn no_choice_allocates() {
                 let now = now + i * MS;
                 let lease = balancer.lease(&tried, &mut rng, now).unwrap();
                 if i % 100 == 0 {
-                    lease.failed(None, now);
+                    lease.failed(now);
                 } else {
                     lease.succeeded(now);
                 }

@@ -108,7 +108,7 @@ async fn deadlines_are_combined_and_tightened() {
         .ask(&format!("GET / HTTP/1.1\r\nHost: web\r\n{two}\r\n"))
         .await;
     assert_eq!(app.last().get("l5d-ctx-deadline"), Some("7 90"));
-    let proxy = Proxy::with(|r| r.total_timeout = Some(Duration::from_secs(60)));
+    let proxy = Proxy::with(|r| r.service.base_mut().total_timeout = Some(Duration::from_secs(60)));
     proxy.names.bind(0, "/svc/web", &[app.addr]);
     proxy.ask("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
     let seen = app.last();

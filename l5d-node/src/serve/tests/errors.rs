@@ -250,8 +250,8 @@ async fn timeouts() {
         (None, Some(20), "requestAttemptTimeoutMs"),
     ] {
         let proxy = Proxy::with(|r| {
-            r.total_timeout = total.map(Duration::from_millis);
-            r.attempt_timeout = attempt.map(Duration::from_millis);
+            r.service.base_mut().total_timeout = total.map(Duration::from_millis);
+            r.client.base_mut().attempt_timeout = attempt.map(Duration::from_millis);
         });
         proxy.names.bind(0, "/svc/web", &[silent.addr]);
         let response = refused(&proxy, GET, 503, true).await;

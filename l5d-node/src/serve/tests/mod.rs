@@ -5,6 +5,7 @@ mod context;
 mod errors;
 mod messages;
 mod requeue;
+mod retries;
 mod smuggling;
 mod tls;
 
