@@ -248,8 +248,9 @@ impl Balancer {
         self.refresh_quietly(now);
         let set = self.set.borrow();
         let (mut busy, mut cached) = (0, 0);
+        let is_plain = matches!(self.connector.get(), Some(None));
         for e in &set.endpoints {
-            e.sweep(now);
+            e.sweep(is_plain, now);
             busy += u64::from(e.is_out(false, now));
             cached += e.pool().len() as u64;
         }

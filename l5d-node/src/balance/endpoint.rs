@@ -285,10 +285,11 @@ impl Endpoint {
         *self.task.borrow_mut() = Some(task.abort_handle());
     }
 
-    /// Closes old idle connections, and opens those that are to be there (`minSize`).
-    pub(super) fn sweep(self: &Rc<Self>, now: Instant) {
+    /// Closes old idle connections, and opens those that are to be there (`minSize`); in clear text only, since those in
+    /// TLS are opened by who knows how.
+    pub(super) fn sweep(self: &Rc<Self>, is_plain: bool, now: Instant) {
         self.pool.sweep(now);
-        let is_wanted = self.is_short() && !self.is_out(false, now);
+        let is_wanted = is_plain && self.is_short() && !self.is_out(false, now);
         let is_busy = || {
             let task = self.task.borrow();
             task.as_ref().is_some_and(|task| !task.is_finished())
@@ -302,7 +303,7 @@ impl Endpoint {
     /// Whether there are fewer connections than there are to be.
     pub(super) fn is_short(&self) -> bool {
         let there = self.pool.len() + self.load.pending() as usize;
-        there < self.pool.least()
+        self.pool.is_used() && there < self.pool.least()
     }
 
     /// What it takes to open a connection in the background.

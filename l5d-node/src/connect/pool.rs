@@ -23,6 +23,8 @@ pub struct Pool {
     /// Oldest age.
     life: Option<Duration>,
     least: usize,
+    /// Whether somebody has asked for a connection of its own: HTTP/2 does not.
+    is_used: Cell<bool>,
     /// `None`: as many as are needed.
     sessions: Option<Sessions>,
 }
@@ -88,6 +90,7 @@ impl Pool {
             idle_limit: idle_limit.unwrap_or(IDLE_LIMIT),
             life: session.life,
             least: part(pool.min).min(KEPT),
+            is_used: Cell::new(false),
             sessions,
         }
     }
@@ -97,8 +100,14 @@ impl Pool {
         self.least
     }
 
+    /// Whether a session has been asked for.
+    pub fn is_used(&self) -> bool {
+        self.is_used.get()
+    }
+
     /// A session, if there is one free.
     pub fn session(&self) -> Option<Session> {
+        self.is_used.set(true);
         let Some(sessions) = &self.sessions else {
             return Some(Session(None));
         };

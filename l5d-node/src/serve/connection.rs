@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::exchange::Client;
 use super::request::Request;
 use super::respond::{BESIDE_ERR, Failure, Form};
+use super::session::Session;
 use super::walk;
 use super::wire::head::{Version, parse_request};
 use super::worker::Server;
@@ -37,6 +38,7 @@ const LINGER_BYTES: usize = 1 << 20;
 /// Serves one connection to its end; gives the number of requests that it had.
 pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
     let mut requests = 0;
+    let session = Session::new(server.config.session);
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
     let next = {
@@ -53,6 +55,7 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
                     biased;
                     _ = client.read.readable() => {}
                     () = &mut idle_end => break,
+                    () = session.ended(), if session.is_limited() => break,
                 }
                 // What is called readable may have nothing to read: then the wait goes on.
                 if !matches!(client.buf.try_fill(&client.read), Err(e) if e.kind() == ErrorKind::WouldBlock)
@@ -65,7 +68,7 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
             }
             requests += 1;
             // Boxed: between requests a connection holds no room for one.
-            match Box::pin(serve(&server, &mut client)).await {
+            match Box::pin(serve(&server, &session, &mut client)).await {
                 Next::KeepAlive => {}
                 next => break next,
             }
@@ -82,8 +85,8 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
 }
 
 /// Reads one request and answers it.
-async fn serve(server: &Server, client: &mut Client<'_>) -> Next {
-    let request = match read_head(server, client).await {
+async fn serve(server: &Server, session: &Session, client: &mut Client<'_>) -> Next {
+    let mut request = match read_head(server, client).await {
         Ok(Some(request)) => request,
         Ok(None) => return Next::Close,
         Err(failure) => {
@@ -92,6 +95,8 @@ async fn serve(server: &Server, client: &mut Client<'_>) -> Next {
         }
     };
     let start = Instant::now();
+    // The answer to the first request behind the end is the last one, and says so.
+    request.keep_alive &= !session.is_over(start);
     match read_body(client, &request).await {
         Ok(()) => {}
         Err(()) => return Next::Close,

@@ -30,6 +30,7 @@ mod receive;
 mod request;
 mod respond;
 mod retry;
+mod session;
 mod start;
 mod stats;
 mod upstream;

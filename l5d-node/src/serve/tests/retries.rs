@@ -403,3 +403,40 @@ async fn every_attempt_has_its_deadline() {
     assert_eq!(deadlines.len(), 2);
     assert_ne!(deadlines[0], deadlines[1]);
 }
+
+/// `serverSession`: an idle connection ends; one that is too old ends with an answer that says so.
+#[tokio::test]
+async fn sessions_end_between_requests() {
+    let app = Backend::named("app").await;
+    let idle = proxy(|r| r.servers[0].session.idle = Some(Duration::from_millis(50)));
+    idle.names.bind(0, "/svc/web", &[app.addr]);
+    let mut peer = idle.connect().await;
+    peer.send(GET).await;
+    assert_eq!(peer.response().await.status(), 200);
+    assert_eq!(peer.rest().await, "");
+    let old = proxy(|r| r.servers[0].session.life = Some(Duration::ZERO));
+    old.names.bind(0, "/svc/web", &[app.addr]);
+    let mut peer = old.connect().await;
+    peer.send(&GET.repeat(2)).await;
+    let last = peer.response().await;
+    assert_eq!(
+        (last.body.as_str(), last.get("connection")),
+        ("app", Some("close"))
+    );
+    assert_eq!(peer.rest().await, "");
+}
+
+/// `minSize`: once a client is in use, connections are there before they are needed.
+#[tokio::test]
+async fn connections_are_opened_in_advance() {
+    let app = Backend::named("app").await;
+    let proxy = proxy(|r| r.client.base_mut().pool.min = 3);
+    proxy.names.bind(0, "/svc/web", &[app.addr]);
+    assert_eq!(proxy.ask(GET).await.status(), 200);
+    // The sweep comes every two seconds.
+    while app.connections.load(Ordering::Relaxed) < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(proxy.ask(GET).await.status(), 200);
+    assert_eq!(client(&proxy, &table::REQUESTS).await, 2);
+}
