@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Clusters, Contact, Name};
+use super::{Clusters, Contact, Name, Rules};
 
 /// The names wanted from one namerd, the clusters it told, and how well it is reached. Written by requests (begin, end),
 /// read by the control client; changes are gathered as a set, so that its size is bounded by the names alive.
@@ -21,16 +21,16 @@ pub struct FollowSet {
     notify: Notify,
     touched: Notify,
     contact: Mutex<Contact>,
+    /// The Ingress rules that it told.
+    pub rules: Arc<Rules>,
     ingress: Mutex<Ingress>,
     start: Instant,
 }
 
-/// Ingress rules: which are wanted, what came.
+/// Which Ingress rules are wanted.
 #[derive(Debug, Default)]
 struct Ingress {
     class: Option<Arc<str>>,
-    table: Option<Table>,
-    error: Option<Arc<str>>,
     /// From the warm file, until rules of its class are wanted.
     warm: Option<(Arc<str>, Table)>,
 }
@@ -55,12 +55,12 @@ pub struct Changes {
 }
 
 impl Ingress {
-    fn warm_up(&mut self) {
+    fn warm_up(&mut self, rules: &Rules) {
         let is_wanted = |(class, _): &mut (Arc<str>, Table)| Some(&*class) == self.class.as_ref();
-        if self.table.is_none()
+        if rules.table().is_none()
             && let Some((_, table)) = self.warm.take_if(is_wanted)
         {
-            self.table = Some(table);
+            rules.set(Ok(table));
         }
     }
 }
@@ -74,6 +74,7 @@ impl FollowSet {
             notify: Notify::new(),
             touched: Notify::new(),
             contact: Mutex::new(Contact::new()),
+            rules: Arc::default(),
             ingress: Mutex::default(),
             start: Instant::now(),
         })
@@ -142,7 +143,7 @@ impl FollowSet {
     pub fn want_ingress(&self, class: &str) {
         let mut ingress = self.ingress.lock();
         ingress.class = Some(class.into());
-        ingress.warm_up();
+        ingress.warm_up(&self.rules);
     }
 
     /// The table of a class as the warm file has it. Used if that class is wanted, before or after this, and no newer one
@@ -150,7 +151,7 @@ impl FollowSet {
     pub fn warm_ingress(&self, class: Arc<str>, table: Table) {
         let mut ingress = self.ingress.lock();
         ingress.warm = Some((class, table));
-        ingress.warm_up();
+        ingress.warm_up(&self.rules);
     }
 
     /// The class whose rules are asked for.
@@ -160,22 +161,17 @@ impl FollowSet {
 
     /// The last good table of Ingress rules. `None`: none has come yet, so requests wait.
     pub fn ingress(&self) -> Option<Table> {
-        self.ingress.lock().table.clone()
+        self.rules.table().map(|table| Table::clone(&table))
     }
 
     /// Why namerd serves no rules, if it last said so.
     pub fn ingress_error(&self) -> Option<Arc<str>> {
-        self.ingress.lock().error.clone()
+        self.rules.error()
     }
 
     /// A table has come, or the reason why none will; then the last good one stays.
     pub fn set_ingress(&self, told: Result<Table, Arc<str>>) {
-        let mut ingress = self.ingress.lock();
-        match told {
-            Ok(table) => (ingress.table, ingress.error) = (Some(table), None),
-            Err(reason) => ingress.error = Some(reason),
-        }
-        drop(ingress);
+        self.rules.set(told);
         self.touch();
     }
 

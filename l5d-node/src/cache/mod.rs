@@ -15,6 +15,7 @@ mod cluster;
 mod contact;
 mod follow;
 mod name;
+mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use cluster::{Cluster, ClusterState, Clusters};
 pub use contact::{Contact, ContactCounts, StreamState};
 pub use follow::{Changes, FollowSet};
 pub use name::{Failure, Leaf, Name, NameState};
+pub use rules::Rules;
 pub use table::{Counts, Table, TableRouter};
 
 use std::sync::Arc;
@@ -39,4 +41,9 @@ pub trait Names: Send + Sync {
     /// For messages when a name of this router stays pending: "no namerd reachable since ..., last error ..." or "namerd
     /// has not answered".
     fn why_pending(&self, router: usize) -> String;
+
+    /// The Ingress rules for a router that wants them.
+    fn rules(&self, _router: usize) -> Arc<Rules> {
+        Arc::default()
+    }
 }

@@ -14,7 +14,7 @@ use l5d_naming::{Dtab, NameTree, Path};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{FollowSet, Name, Names};
+use super::{FollowSet, Name, Names, Rules};
 use crate::config::CacheLimits;
 
 const SHARDS: usize = 16;
@@ -116,6 +116,10 @@ impl Names for Table {
 
     fn why_pending(&self, router: usize) -> String {
         self.routers[router].follow.contact().to_string()
+    }
+
+    fn rules(&self, router: usize) -> Arc<Rules> {
+        self.routers[router].follow.rules.clone()
     }
 }
 

@@ -12,7 +12,7 @@ use l5d_resolver::v1;
 use super::interfaces;
 use super::position::Position;
 use crate::cache::FollowSet;
-use crate::config::{ClientTls, Config, Identity, Router};
+use crate::config::{ClientTls, Config, Identifier, Identity, Router};
 
 /// One namerd to be followed. Routers with equal candidates and proofs share one stream.
 #[derive(Clone, Debug)]
@@ -43,8 +43,12 @@ impl Plan {
             } else {
                 (&given.dst, &given.tls, &given.token_file)
             };
+            let class = ingress_class(router);
             let is_same = |plan: &Plan| {
-                plan.dst == *dst && plan.tls == *tls && plan.token_file == *token_file
+                plan.dst == *dst
+                    && plan.tls == *tls
+                    && plan.token_file == *token_file
+                    && plan.can_want(class)
             };
             let at = plans.iter().position(is_same);
             let at = at.unwrap_or_else(|| {
@@ -57,6 +61,9 @@ impl Plan {
                 plans.len() - 1
             });
             plans[at].add(index, router);
+            if let Some(class) = class {
+                plans[at].set.want_ingress(class);
+            }
         }
         plans
     }
@@ -81,6 +88,12 @@ impl Plan {
             position: Position::default(),
             worked: Vec::new(),
         }
+    }
+
+    /// A stream has the Ingress rules of one class.
+    fn can_want(&self, class: Option<&str>) -> bool {
+        let wanted = self.set.ingress_class();
+        class.is_none_or(|class| wanted.is_none_or(|wanted| *wanted == *class))
     }
 
     fn add(&mut self, index: usize, router: &Router) {
@@ -111,6 +124,14 @@ impl Plan {
         }
         self.worked = worked;
     }
+}
+
+/// The class whose Ingress rules a router matches requests with.
+fn ingress_class(router: &Router) -> Option<&str> {
+    router.identifiers.iter().find_map(|i| match i {
+        Identifier::Ingress(rules) => Some(rules.class.as_str()),
+        _ => None,
+    })
 }
 
 fn octets(ip: IpAddr) -> Bytes {

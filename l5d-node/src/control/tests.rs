@@ -430,6 +430,35 @@ async fn routers_with_the_same_namerd_share_one_stream() {
     assert_eq!(routers(&plans[1]), [1]);
 }
 
+/// A stream has the Ingress rules of one class: routers with another one follow on a stream of their own.
+#[tokio::test]
+async fn ingress_rules_are_asked_for_by_class() {
+    let router = |label: &str, identifier: &str| {
+        format!(
+            "- {{protocol: http, label: {label}, servers: [{{port: 0}}], interpreter: {{kind: io.l5d.mesh, dst: /$/inet/h/1}}{identifier}}}\n"
+        )
+    };
+    let ingress = |class: &str| {
+        format!(", identifier: {{kind: io.l5d.ingress, ingressClassAnnotation: {class}}}")
+    };
+    let text = [
+        router("a", ""),
+        router("b", ", identifier: {kind: io.l5d.ingress}"),
+        router("c", &ingress("linkerd")),
+        router("d", &ingress("other")),
+    ];
+    let text = format!("routers:\n{}", text.concat());
+    let config = read("l5d.yml", &text).expect("it is right");
+    let plans = Plan::all(&config, &Identity::default());
+    let routers = |plan: &Plan| (0..4).filter(|i| plan.has_router(*i)).collect::<Vec<_>>();
+    let wanted = |plan: &Plan| (routers(plan), plan.set.ingress_class().unwrap_or_default());
+    let wanted: Vec<_> = plans.iter().map(wanted).collect();
+    assert_eq!(
+        wanted,
+        [(vec![0, 1, 2], "linkerd".into()), (vec![3], "other".into())]
+    );
+}
+
 #[tokio::test]
 async fn the_default_interpreter_shows_what_the_command_line_says() {
     let text = "routers:\n\

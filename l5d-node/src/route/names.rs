@@ -13,8 +13,9 @@ use foldhash::fast::RandomState;
 use l5d_naming::{Dtab, Elem, ParseError, Path, limits};
 use tokio::time::Instant;
 
+use super::identify::{Identified, RequestView, Segments, Unidentified, identify, needs_rules};
 use crate::balance::Budget;
-use crate::cache::{Name, NameState, Names};
+use crate::cache::{Name, NameState, Names, Rules};
 use crate::config::{Router, ServiceSettings};
 use crate::meter::{Counter, Histogram, Measured, Pairs, Reading, Registry, RequestCounts, table};
 
@@ -32,6 +33,9 @@ pub struct Routes {
     workers: usize,
     /// Where keys are put together, so that a hit allocates nothing.
     key: RefCell<Vec<u8>>,
+    segments: RefCell<Segments>,
+    /// Ingress rules, if an identifier needs them.
+    rules: Option<Arc<Rules>>,
 }
 
 /// One logical name with one override, in use by this worker.
@@ -115,12 +119,15 @@ impl Routes {
         registry: Arc<Registry<ServiceStats>>,
         workers: usize,
     ) -> Self {
+        let rules = needs_rules(&router.identifiers).then(|| names.rules(index));
         Self {
             budgets: RefCell::default(),
             workers,
             index,
             router,
             names,
+            rules,
+            segments: RefCell::default(),
             registry,
             routes: RefCell::default(),
             overrides: RefCell::default(),
@@ -153,14 +160,37 @@ impl Routes {
         Ok(local)
     }
 
-    /// The route of an identified value: the prefix and one segment (node-proxy 7.2). `None`: the value is empty.
-    pub fn route(&self, value: &[u8], local: &Rc<Override>, now: Instant) -> Option<Rc<Route>> {
+    /// Ingress rules that have not come yet: to be waited for before a request is identified.
+    pub fn rules_to_come(&self) -> Option<&Arc<Rules>> {
+        let rules = self.rules.as_ref()?;
+        rules.table().is_none().then_some(rules)
+    }
+
+    /// Names a request, and looks its name up.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn identify(
+        &self,
+        request: &impl RequestView,
+        local: &Rc<Override>,
+        now: Instant,
+    ) -> Result<(Rc<Route>, Identified), Unidentified> {
+        let rules = self.rules.as_ref().and_then(|rules| rules.table());
+        let mut segments = self.segments.borrow_mut();
+        let identifiers = &self.router.identifiers;
+        let found = identify(identifiers, rules.as_deref(), request, &mut segments)?;
+        Ok((self.route(&segments, local, now), found))
+    }
+
+    /// The route of an identified name: the prefix and these segments.
+    fn route(&self, segments: &Segments, local: &Rc<Override>, now: Instant) -> Rc<Route> {
         let mut key = self.key.borrow_mut();
         key.clear();
-        key.extend_from_slice(value);
+        key.extend_from_slice(segments.key());
         if local.dtab.is_some() {
-            // Field values have no NUL.
-            key.push(0);
+            // No segment is that long.
+            key.extend_from_slice(&u32::MAX.to_be_bytes());
             key.extend_from_slice(local.exact.as_bytes());
         }
         let found = self.routes.borrow().get(&key[..]).cloned();
@@ -169,16 +199,18 @@ impl Routes {
             if now.saturating_duration_since(route.checked.get()) > RECHECK {
                 self.recheck(&route, now);
             }
-            return Some(route);
+            return route;
         }
-        let path = self.router.dst_prefix.child(Elem::new(value)?);
+        let elems = segments.iter().filter_map(Elem::new);
+        let prefix = self.router.dst_prefix.clone();
+        let path = elems.fold(prefix, |path, elem| path.child(elem));
         let route = Rc::new(self.open(path, local, now));
         let mut all = self.routes.borrow_mut();
         if all.len() >= self.router.cache.paths {
             all.clear();
         }
         all.insert(key.as_slice().into(), route.clone());
-        Some(route)
+        route
     }
 
     /// The name's state now. One that is not bound is looked up again, since the shared cache may know of another try.

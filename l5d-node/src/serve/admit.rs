@@ -9,8 +9,10 @@ use super::context::Deadline;
 use super::request::Request;
 use super::respond::Failure;
 use super::wire::field::{Kind, values};
+use super::wire::head::Version;
 use super::worker::Server;
-use crate::config::Identifier;
+use crate::config::Protocol;
+use crate::route::identify::{HttpVersion, Identified, RequestView};
 use crate::route::{Override, Route};
 
 /// The request's own dtab (node-proxy 8.2).
@@ -39,7 +41,7 @@ pub(super) fn identify(
     request: &Request,
     local: &Rc<Override>,
     now: Instant,
-) -> Result<Rc<Route>, Failure> {
+) -> Result<(Rc<Route>, Identified), Failure> {
     let max_depth = server.config.max_call_depth;
     if request.call_depth(head) > max_depth {
         return Err(Failure::call_depth(max_depth));
@@ -47,25 +49,84 @@ pub(super) fn identify(
     if request.is_connect {
         return Err(Failure::connect_method());
     }
-    let mut missing = "";
-    for identifier in &server.router.config.identifiers {
-        let Identifier::HeaderToken { header, .. } = identifier else {
-            continue;
-        };
-        let value = request.field(head, header).unwrap_or_default();
-        if let Some(route) = server.router.routes.route(value, local, now) {
-            return Ok(route);
-        }
-        missing = header;
-    }
+    let view = View {
+        head,
+        request,
+        protocol: server.router.config.protocol,
+    };
+    let why = match server.router.routes.identify(&view, local, now) {
+        Ok(named) => return Ok(named),
+        Err(why) => why,
+    };
     let method = String::from_utf8_lossy(&head[request.method.clone()]);
-    let target = String::from_utf8_lossy(&head[request.target.clone()]);
-    let path = target.split('?').next().unwrap_or_default();
-    let shown = format!("{method} {path}");
-    Err(Failure::unidentified(
-        &shown,
-        &format!("{missing} header is absent"),
-    ))
+    let path = String::from_utf8_lossy(view.path());
+    Err(Failure::unidentified(&format!("{method} {path}"), &why))
+}
+
+/// Waits for the first Ingress rules, where an identifier needs them (node-proxy 7.8).
+pub(super) async fn rules_come(server: &Server) -> Result<(), Failure> {
+    let routes = &server.router.routes;
+    let Some(rules) = routes.rules_to_come() else {
+        return Ok(());
+    };
+    let limit = server.router.config.binding_timeout;
+    rules.settled(limit).await;
+    if rules.table().is_some() {
+        return Ok(());
+    }
+    Err(match rules.error() {
+        Some(why) => Failure::no_rules(&why),
+        None => Failure::rules_timeout(limit, &routes.why_pending()),
+    })
+}
+
+/// A request as identifiers see it.
+struct View<'a> {
+    head: &'a [u8],
+    request: &'a Request,
+    protocol: Protocol,
+}
+
+impl View<'_> {
+    /// The target, and where its query begins.
+    fn target(&self) -> (&[u8], usize) {
+        let target = &self.head[self.request.target.clone()];
+        let query = target.iter().position(|b| *b == b'?');
+        (target, query.unwrap_or(target.len()))
+    }
+}
+
+impl RequestView for View<'_> {
+    fn method(&self) -> &[u8] {
+        &self.head[self.request.method.clone()]
+    }
+
+    fn path(&self) -> &[u8] {
+        let (target, at) = self.target();
+        // The path of the absolute form was empty.
+        if at == 0 { b"/" } else { &target[..at] }
+    }
+
+    fn query(&self) -> &[u8] {
+        let (target, at) = self.target();
+        &target[at..]
+    }
+
+    fn host(&self) -> Option<&[u8]> {
+        self.request.host(self.head)
+    }
+
+    fn field(&self, name: &str) -> Option<&[u8]> {
+        self.request.field(self.head, name)
+    }
+
+    fn version(&self) -> HttpVersion {
+        match (self.protocol, self.request.version) {
+            (Protocol::H2, _) => HttpVersion::Http2,
+            (_, Version::Http10) => HttpVersion::Http10,
+            _ => HttpVersion::Http11,
+        }
+    }
 }
 
 /// The received deadline, tightened by the limit of the whole request (node-proxy 8.3).

@@ -13,6 +13,8 @@ use super::wire::head::{ResponseHead, Version};
 /// What all attempts of a request have in common.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
+    /// Bytes of the path that the name has used up (node-proxy 7.6).
+    pub(crate) consumed: usize,
     pub(crate) service: &'a str,
     pub(crate) local: &'a str,
     /// Each attempt brings its own.
@@ -34,7 +36,7 @@ pub(crate) struct Destination<'a> {
 
 /// Appends the part of the request's head that all attempts have in common.
 pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out: &mut Vec<u8>) {
-    put_request_line(head, request, out);
+    put_request_line(head, request, context.consumed, out);
     let options = Options::read(head, &request.fields);
     let sets_deadline = context.sets_deadline;
     field::copy(head, &request.fields, out, |f| {
@@ -177,13 +179,14 @@ fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn put_request_line(head: &[u8], request: &Request, out: &mut Vec<u8>) {
+fn put_request_line(head: &[u8], request: &Request, consumed: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&head[request.method.clone()]);
     out.push(b' ');
-    if request.adds_slash {
+    let target = &head[request.target.clone()][consumed..];
+    if request.adds_slash || consumed > 0 && target.first() != Some(&b'/') {
         out.push(b'/');
     }
-    out.extend_from_slice(&head[request.target.clone()]);
+    out.extend_from_slice(target);
     out.extend_from_slice(match request.version {
         Version::Http10 => b" HTTP/1.0\r\n",
         Version::Http11 => b" HTTP/1.1\r\n",

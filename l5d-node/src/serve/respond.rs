@@ -136,6 +136,20 @@ impl Failure {
         Self::new(Reason::BindingTimeout, 503, message).retryable()
     }
 
+    /// The Ingress rules have not come.
+    pub(crate) fn rules_timeout(limit: Duration, why: &str) -> Self {
+        let limit = show_duration(limit);
+        let message =
+            format!("Exceeded {limit} binding timeout while waiting for Ingress rules\n{why}");
+        Self::new(Reason::BindingTimeout, 503, message).retryable()
+    }
+
+    /// Namerd serves no Ingress rules.
+    pub(crate) fn no_rules(why: &str) -> Self {
+        let message = format!("namerd serves no Ingress rules: {why}");
+        Self::new(Reason::BindingFailed, 503, message).retryable()
+    }
+
     pub(crate) fn connecting_timeout(limit: Duration, service: &str, client: &str) -> Self {
         let limit = show_duration(limit);
         let message = format!(

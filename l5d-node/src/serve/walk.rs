@@ -5,7 +5,7 @@
 
 use tokio::time::Instant;
 
-use super::admit::{deadline, identify, local_dtab};
+use super::admit::{deadline, identify, local_dtab, rules_come};
 use super::buffer::Scratch;
 use super::classify::Method;
 use super::context::Trace;
@@ -22,6 +22,7 @@ use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, Lease, Unavailable};
 use crate::cache::{Leaf, NameState};
+use crate::route::identify::Identified;
 use crate::route::{Route, pick};
 
 /// Walks a request whose head, and body if it is buffered, are the client's message.
@@ -50,8 +51,12 @@ pub(crate) async fn run<C: ClientHalf>(
         }
     };
     let mut tally = Tally::new(server.stats.clone(), start);
-    let route = match identify(server, head, request, &local, start) {
-        Ok(route) => route,
+    let named = match rules_come(server).await {
+        Ok(()) => identify(server, head, request, &local, start),
+        Err(failure) => Err(failure),
+    };
+    let (route, identified) = match named {
+        Ok(named) => named,
         Err(failure) => {
             tally.answered(failure.status);
             client.take(request);
@@ -63,7 +68,15 @@ pub(crate) async fn run<C: ClientHalf>(
     let limit = Limit::of(server, &route, request, head);
     let deadline = deadline(server, head, request, limit.map(|l| l.time));
     let method = Method::of(&head[request.method.clone()]);
-    let common = common_head(server, head, request, &route, &trace, deadline.is_some());
+    let common = common_head(
+        server,
+        head,
+        request,
+        &route,
+        identified,
+        &trace,
+        deadline.is_some(),
+    );
     let host_len = request.host(head).map_or(0, <[u8]>::len);
     let kept = keep(server, client, request);
     let walk = Walk {
@@ -112,10 +125,12 @@ fn common_head(
     head: &[u8],
     request: &Request,
     route: &Route,
+    identified: Identified,
     trace: &Trace,
     sets_deadline: bool,
 ) -> Scratch {
     let context = Context {
+        consumed: identified.consumed,
         service: &route.shown,
         local: &route.local.shown,
         sets_deadline,

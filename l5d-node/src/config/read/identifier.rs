@@ -2,7 +2,6 @@
 
 use l5d_config::{Field, Kinds, Reader, Section};
 
-use super::NOT_YET;
 use super::scalar::{count, flag, header};
 use crate::config::{Identifier, IngressRules, Protocol};
 
@@ -10,14 +9,16 @@ const ISTIO: &str = "is for APIs of Istio before 1.0, which no longer exist";
 
 const IDENTIFIERS: Kinds = Kinds {
     what: "identifier",
-    known: &["io.l5d.header.token"],
+    known: &[
+        "io.l5d.header.token",
+        "io.l5d.header",
+        "io.l5d.header.path",
+        "io.l5d.methodAndHost",
+        "io.l5d.path",
+        "io.l5d.static",
+        "io.l5d.ingress",
+    ],
     others: &[
-        ("io.l5d.header", NOT_YET),
-        ("io.l5d.header.path", NOT_YET),
-        ("io.l5d.methodAndHost", NOT_YET),
-        ("io.l5d.path", NOT_YET),
-        ("io.l5d.static", NOT_YET),
-        ("io.l5d.ingress", NOT_YET),
         ("io.l5d.k8s.istio", ISTIO),
         ("io.l5d.k8s.istio-ingress", ISTIO),
     ],
@@ -42,7 +43,19 @@ pub(super) fn read(
         reader.mistake(spot, message, None);
     }
     let found: Vec<_> = sections.into_iter().map(|s| one(s, protocol)).collect();
-    found.into_iter().collect()
+    let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
+    let class = |i: &Identifier| match i {
+        Identifier::Ingress(rules) => Some(rules.class.clone()),
+        _ => None,
+    };
+    let mut classes = found.iter().filter_map(class);
+    if let Some(first) = classes.next()
+        && classes.any(|other| other != first)
+    {
+        let message = "the io.l5d.ingress identifiers of a router must have one class";
+        reader.mistake(spot, message, None);
+    }
+    Some(found)
 }
 
 fn one(mut section: Section<'_>, protocol: Protocol) -> Option<Identifier> {

@@ -3,6 +3,7 @@
 mod bodies;
 mod context;
 mod errors;
+mod identify;
 mod messages;
 mod requeue;
 mod retries;
@@ -23,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Servers, start};
-use crate::cache::{Cluster, Leaf, Name, NameState, Names};
+use crate::cache::{Cluster, Leaf, Name, NameState, Names, Rules};
 use crate::config::{Admin, Config, Interpreter, NodeIdentity, Router, Server as ServerConfig};
 
 /// A proxy with two routers, `outgoing` (0) and `incoming` (1), one worker.
@@ -42,6 +43,7 @@ pub(super) struct Proxy {
 pub(super) struct Fixed {
     names: Mutex<HashMap<(usize, Path, String), Arc<Name>>>,
     next_key: AtomicU64,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Names for Fixed {
@@ -54,6 +56,10 @@ impl Names for Fixed {
 
     fn why_pending(&self, _router: usize) -> String {
         "namerd has not answered".to_owned()
+    }
+
+    fn rules(&self, _router: usize) -> Arc<Rules> {
+        self.rules.clone()
     }
 }
 
