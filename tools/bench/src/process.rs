@@ -48,6 +48,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of the process with this number and of all that it has started, as far as they run.
+    pub fn of_tree(pid: u32) -> Result<Self> {
+        let mut sum = Self::of(pid)?;
+        for child in children(pid) {
+            // One that has just ended has no more to tell.
+            if let Ok(usage) = Self::of_tree(child) {
+                sum.cpu += usage.cpu;
+                sum.resident += usage.resident;
+            }
+        }
+        Ok(sum)
+    }
+
     /// Of the process with this number.
     pub fn of(pid: u32) -> Result<Self> {
         let read = |what: &str| {
@@ -74,4 +87,17 @@ impl Usage {
             resident: resident.context("no resident memory in status")? << 10,
         })
     }
+}
+
+/// The processes that one has started, by any of its threads.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    let lists = tasks.flatten().filter_map(|task| {
+        let list = fs::read_to_string(task.path().join("children")).ok()?;
+        let numbers = list.split_whitespace().filter_map(|n| n.parse().ok());
+        Some(numbers.collect::<Vec<u32>>())
+    });
+    lists.flatten().collect()
 }

@@ -4,6 +4,8 @@ mod bench;
 mod browser;
 mod cluster;
 mod layers;
+mod packages;
+mod peers;
 mod run;
 mod test;
 
@@ -75,6 +77,16 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// One node proxy beside nginx, HAProxy and Envoy, on a core of its own
+    #[command(after_help = bench::PROXY_HELP)]
+    Proxy {
+        /// The profile that the programs are built with
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// Arms, peers and times; `--help` behind `--` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -106,6 +118,9 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Bench {
             what: Bench::Fanout { profile, args },
         } => bench::fanout(&profile, &args),
+        Command::Bench {
+            what: Bench::Proxy { profile, args },
+        } => bench::proxy(&profile, &args),
         Command::Demo { args } => test::demo(&args),
     }
 }

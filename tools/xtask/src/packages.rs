@@ -1,0 +1,28 @@
+//! Packages of a Debian system, installed where that can be done unasked: as root.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{has, run_slowly};
+
+/// Whether this can be tried at all.
+pub(crate) fn is_possible() -> bool {
+    is_root() && has("apt-get", "--version")
+}
+
+/// Installs packages. The list of them may be old or not there at all: then it is fetched first.
+pub(crate) fn install(what_for: &str, packages: &[&str]) -> anyhow::Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        run_slowly(&format!("install {what_for}"), &mut apt)
+    };
+    let install = ["install", "--yes", "--no-install-recommends"];
+    let install = [&install, packages].concat();
+    apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(Path::new("/proc/self")).is_ok_and(|me| me.uid() == 0)
+}
