@@ -47,6 +47,15 @@ impl Reading {
         self.part(of, "", counter.get());
     }
 
+    /// Adds a gauge of which all workers have much the same: the largest counts.
+    pub fn most(&mut self, of: &'static Described, counter: &Counter) {
+        let value = counter.get();
+        match self.numbers.iter_mut().find(|n| std::ptr::eq(n.of, of)) {
+            Some(number) => number.value = number.value.max(value),
+            None => self.part(of, "", value),
+        }
+    }
+
     /// Adds a number.
     pub fn put(&mut self, of: &'static Described, value: u64) {
         self.part(of, "", value);

@@ -89,11 +89,25 @@ metrics! {
 
     REQUEUES Counter "retries/requeues" "" [Client] "Attempts made again on another endpoint or connection";
     BUDGET_EXHAUSTED Counter "retries/budget_exhausted" "" [Client] "Attempts not made again because the budget was used up";
+    REQUEST_LIMIT Counter "retries/request_limit" "" [Client] "Requests that had been sent again as often as one may be";
+    CANNOT_RETRY Counter "retries/cannot_retry" "" [Client] "Requests that could not be sent again because part of their body was gone";
+    BUDGET Gauge "retries/budget" "" [Client] "Attempts that could be made again now";
+    ACCRUAL_REMOVALS Counter "failure_accrual/removals" "" [Client] "Endpoints set aside by failure accrual";
+    ACCRUAL_REVIVALS Counter "failure_accrual/revivals" "" [Client] "Endpoints that came back";
+    ACCRUAL_PROBES Counter "failure_accrual/probes" "" [Client] "Requests that decided whether they may";
+    ACCRUAL_REMOVED_FOR Counter "failure_accrual/removed_for_ms" "ms" [Client] "For how long endpoints were set aside, in all";
+    POOL_WAITED Counter "pool_num_waited" "" [Client] "Requests that waited for a connection";
+    POOL_TOO_MANY Counter "pool_num_too_many_waiters" "" [Client] "Requests that were not let into the queue for one";
+    POOL_WAITERS Gauge "pool_waiters" "" [Client] "Requests that wait for a connection or for the first endpoints";
+    POOL_CACHED Gauge "pool_cached" "" [Client] "Idle connections, some seconds ago at most";
     CONNECT_FAILURES Counter "connect_failures" "" [Client] "Connections that could not be opened";
     LB_ADDS Counter "loadbalancer/adds" "" [Client] "Endpoints that came";
     LB_REMOVES Counter "loadbalancer/removes" "" [Client] "Endpoints that left";
     LB_UPDATES Counter "loadbalancer/updates" "" [Client] "Address sets taken over";
     LB_MAX_EFFORT Counter "loadbalancer/max_effort_exhausted" "" [Client] "Times that all endpoints looked dead";
+    LB_PANICS Counter "loadbalancer/panics" "" [Client] "Choices that did not look at failure accrual because so many endpoints were dead";
+    LB_AVAILABLE Gauge "loadbalancer/available" "" [Client] "Endpoints that are not set aside, some seconds ago at most";
+    LB_BUSY Gauge "loadbalancer/busy" "" [Client] "Endpoints that are set aside";
     LB_SIZE Gauge "loadbalancer/size" "" [Client] "Endpoints of the bound name";
 
     RESPONSES_MADE Counter "responses_made/<reason>" "" [Router] "Responses made here instead of passed on, by reason";
