@@ -21,4 +21,5 @@ pub mod control;
 pub mod meter;
 pub mod route;
 pub mod serve;
+pub mod tell;
 pub mod tls;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{FollowSet, Table};
 use crate::config::{Config, Identity};
 use crate::serve::{Asker, Stats};
+use crate::tell::{Teller, Traces};
 
 pub use metrics::Window;
 
@@ -49,6 +50,10 @@ pub struct Sight {
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Whether names came from the warm file.
     pub is_warm: bool,
+    /// By router: who is told of single requests.
+    pub tellers: Vec<Arc<Teller>>,
+    /// Sampled requests, if a telemeter wants them.
+    pub traces: Option<Arc<Traces>>,
     /// What came in the last minute.
     pub window: Window,
     /// How the Prometheus page looks.

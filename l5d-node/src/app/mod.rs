@@ -4,6 +4,8 @@
 //! | thread | does |
 //! |---|---|
 //! | `worker-N` | requests ([`crate::serve`]) |
+//! | `tell` | recent requests and traces, where a telemeter wants them ([`crate::tell`]) |
+//! | `access-log` | one for each access log |
 //! | `control` | follows namerd, lets idle names go, writes the warm file |
 //! | `admin` | the admin server |
 //!
@@ -29,6 +31,7 @@ use crate::cache::{FollowSet, Names, Table};
 use crate::config::{Config, Identity, IdentityError};
 use crate::control::Plan;
 use crate::serve::{self, Servers, StartError};
+use crate::tell::{AccessError, Tellers, Writer};
 use crate::tls::Tls;
 
 /// What is not in the configuration file.
@@ -60,6 +63,9 @@ pub enum AppError {
     /// Files for TLS.
     #[error(transparent)]
     Tls(#[from] crate::tls::StartError),
+    /// An access log.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A thread.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -89,6 +95,9 @@ pub struct Running {
     end_admin: CancellationToken,
     servers: Option<Servers>,
     control: Option<Thread>,
+    end_tell: CancellationToken,
+    tell: Option<Thread>,
+    writers: Vec<Writer>,
     admin_thread: Option<Thread>,
 }
 
@@ -127,6 +136,9 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         end_admin: CancellationToken::new(),
         servers: None,
         control: None,
+        end_tell: CancellationToken::new(),
+        tell: None,
+        writers: Vec::new(),
         admin_thread: None,
     };
     let workers = options.workers.unwrap_or_else(|| {
@@ -134,7 +146,17 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     });
     let names: Arc<dyn Names> = table.clone();
     let tls = Tls::new(&config)?;
-    let servers = serve::start(&config, &names, &tls, workers, options.seed, &stop)?;
+    let tellers = Tellers::start(&config)?;
+    running.writers = tellers.writers;
+    let servers = serve::start(
+        &config,
+        &names,
+        &tls,
+        &tellers.routers,
+        workers,
+        options.seed,
+        &stop,
+    )?;
     running.addresses.clone_from(&servers.addresses);
     log_addresses(&config, &servers.addresses, admin_addr);
 
@@ -147,6 +169,8 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         asker: servers.asker(),
         addresses: servers.addresses.clone(),
         is_warm,
+        tellers: tellers.routers,
+        traces: tellers.traces.clone(),
         window: admin::Window::default(),
         prometheus: admin::PrometheusPage::default(),
         started: Instant::now(),
@@ -158,6 +182,12 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     running.control = Some(Thread::start("control", move || {
         background::run(plans, table, namerds, scope, file, tls, end)
     })?);
+    if let Some(traces) = tellers.traces {
+        let end = running.end_tell.clone();
+        running.tell = Some(Thread::start("tell", move || async move {
+            traces.run(end).await;
+        })?);
+    }
     let end = running.end_admin.clone();
     running.admin_thread = Some(Thread::start("admin", move || async move {
         let served = match tokio::net::TcpListener::from_std(listener) {
@@ -188,6 +218,12 @@ impl Running {
         if let Some(servers) = self.servers.take() {
             servers.join().await;
         }
+        self.end_tell.cancel();
+        if let Some(tell) = self.tell.take() {
+            tell.join().await;
+        }
+        // What is in their queues is written.
+        self.writers.clear();
         self.end_control.cancel();
         if let Some(control) = self.control.take() {
             control.join().await;
@@ -204,6 +240,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
         self.end_control.cancel();
+        self.end_tell.cancel();
         self.end_admin.cancel();
     }
 }

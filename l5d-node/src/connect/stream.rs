@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -247,6 +248,14 @@ impl ReadHalf<'_> {
                 }
                 tls.socket.readable().await
             }
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(read) => read.peer_addr().ok(),
+            Self::Tls(tls) => tls.socket.peer_addr().ok(),
         }
     }
 

@@ -141,6 +141,9 @@ metrics! {
     OPEN_FDS Gauge "open_fds" "" [Process] "Open file descriptors";
     MAX_FDS Gauge "max_fds" "" [Process] "File descriptors that may be open";
 
+    ACCESS_LINES Counter "access_log_lines_total/<outcome>" "" [Node] "Lines of access logs, by what became of them";
+    TOLD Counter "sampled_requests_total/<outcome>" "" [Node] "Requests sampled for telemeters, by what became of them";
+    SPANS Counter "trace_spans_total/<outcome>" "" [Node] "Spans, by whether the collector took them";
     BUILD_INFO Gauge "build_info/<version>" "" [Node] "1, with the version";
 }
 
@@ -193,7 +196,7 @@ mod tests {
             );
             let is_ours = |s: &Scope| matches!(s, Scope::Control | Scope::Process | Scope::Node);
             if m.scopes.iter().any(is_ours) && m.kind == Kind::Counter {
-                assert!(m.name.ends_with("_total"), "{}", m.name);
+                assert!(m.pattern().0.ends_with("_total"), "{}", m.name);
             }
             for scope in m.scopes {
                 names.push(format!("{}{}", scope.prefix(), m.name));

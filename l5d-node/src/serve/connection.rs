@@ -14,6 +14,7 @@ use super::exchange::Client;
 use super::request::Request;
 use super::respond::{BESIDE_ERR, Failure, Form};
 use super::session::Session;
+use super::telling::Telling;
 use super::walk;
 use super::wire::head::{Version, parse_request};
 use super::worker::Server;
@@ -90,6 +91,8 @@ async fn serve(server: &Server, session: &Session, client: &mut Client<'_>) -> N
         Ok(Some(request)) => request,
         Ok(None) => return Next::Close,
         Err(failure) => {
+            let telling = Telling::unreadable(server, client.read.peer_addr());
+            telling.failed(&failure);
             server.stats.refused.inc();
             return answer(server, client, None, &failure, false).await;
         }

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::tell::Ids;
+
 /// A span of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trace {
@@ -50,6 +52,24 @@ impl Trace {
             trace.decide(rate);
         }
         trace
+    }
+
+    /// Decides whether it is sampled, unless somebody has.
+    pub(crate) fn decide_if_open(&mut self, rate: f64) {
+        if self.flags & (SAMPLING_DECIDED | SAMPLED) == 0 {
+            self.decide(rate);
+        }
+    }
+
+    /// For those who are told of requests.
+    pub(crate) fn ids(&self) -> Ids {
+        let is_decided = self.flags & SAMPLING_DECIDED != 0;
+        Ids {
+            trace: u128::from(self.high.unwrap_or(0)) << 64 | u128::from(self.id),
+            span: self.span,
+            parent: self.parent,
+            sampled: is_decided.then_some(self.flags & SAMPLED != 0),
+        }
     }
 
     /// A new span under this one.

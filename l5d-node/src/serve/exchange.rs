@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -86,6 +87,8 @@ pub(crate) struct Done {
     pub(crate) reusable: bool,
     /// Likewise for the client's. False: the response said so, or the request was not read to its end.
     pub(crate) keep_alive: bool,
+    /// `Content-Length` of the response, as the client has it.
+    pub(crate) length: Option<u64>,
 }
 
 /// How far the request's body has come.
@@ -104,6 +107,10 @@ impl ClientHalf for Client<'_> {
 
     fn message(&self) -> &[u8] {
         self.buf.filled()
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        self.read.peer_addr()
     }
 
     fn take(&mut self, request: &Request) {

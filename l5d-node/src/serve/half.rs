@@ -4,6 +4,8 @@
 //! A request on its walk is a head in the form of HTTP/1, bytes and [`Request`], whatever it came as: names, context and
 //! header rules are the same for all. How its body is read and how an answer is written is its half's own business.
 
+use std::net::SocketAddr;
+
 use super::exchange::{Attempt, Done, Outcome};
 use super::request::Request;
 use super::respond::Failure;
@@ -17,6 +19,16 @@ pub(crate) trait ClientHalf {
 
     /// The head, and behind it the body if it is buffered, until [`ClientHalf::take`].
     fn message(&self) -> &[u8];
+
+    /// The client's address, if it can be told. Costs a system call.
+    fn remote(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Whether it speaks HTTP/2.
+    fn is_h2(&self) -> bool {
+        false
+    }
 
     /// The walk has put aside what it needs of [`ClientHalf::message`].
     fn take(&mut self, request: &Request);

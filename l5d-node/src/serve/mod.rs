@@ -33,6 +33,7 @@ mod retry;
 mod session;
 mod start;
 mod stats;
+mod telling;
 mod upstream;
 mod walk;
 mod wire;

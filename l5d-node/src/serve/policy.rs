@@ -26,6 +26,7 @@ use super::request::Request;
 use super::respond::Failure;
 use super::retry::Judge;
 use super::stats::{Reason, ServerStats, Tally, pair_label};
+use super::telling::Telling;
 use super::upstream::Upstream;
 use super::wire::field::{Field, Kind, values};
 use super::worker::Server;
@@ -40,6 +41,7 @@ pub(super) struct Walk<'a> {
     pub(super) request: &'a Request,
     pub(super) route: &'a Route,
     pub(super) trace: Trace,
+    pub(super) telling: Telling,
     /// When the service layer began.
     pub(super) start: Instant,
     /// The head as far as all attempts have it in common.
@@ -178,6 +180,7 @@ impl Walk<'_> {
         upstream: Upstream,
         tries: &mut Tries,
     ) -> Verdict {
+        self.telling.attempt_ended(&outcome);
         let endpoint = lease.endpoint();
         let addr = endpoint.addr;
         let is_reused = upstream.is_reused();

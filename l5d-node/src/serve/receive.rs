@@ -175,6 +175,10 @@ impl Attempt<'_> {
             status: head.status,
             reusable: plan.reusable && buf.is_empty(),
             keep_alive: plan.form.keep_alive,
+            length: match plan.form.framing {
+                Framing::Length(length) => Some(length),
+                _ => None,
+            },
         })
     }
 

@@ -16,6 +16,7 @@ use super::worker::{Question, Setup};
 use crate::balance::EndpointView;
 use crate::cache::Names;
 use crate::config::Config;
+use crate::tell::Teller;
 use crate::tls::Tls;
 
 /// The workers could not be started.
@@ -81,11 +82,13 @@ const BACKLOG: i32 = 4096;
 const QUESTIONS: usize = 8;
 
 /// Opens all listeners and starts the workers. When `stop` is cancelled they take no more connections, finish what is open
-/// and end, after `config.admin.shutdown_grace` at the latest. `seed` makes their choices repeatable.
+/// and end, after `config.admin.shutdown_grace` at the latest. `tellers`, by router, tell of single requests; without them
+/// nothing is told. `seed` makes their choices repeatable.
 pub fn start(
     config: &Config,
     names: &Arc<dyn Names>,
     tls: &Arc<Tls>,
+    tellers: &[Arc<Teller>],
     workers: usize,
     seed: Option<u64>,
     stop: &CancellationToken,
@@ -113,6 +116,7 @@ pub fn start(
             admissions: admissions.clone(),
             names: names.clone(),
             tls: tls.clone(),
+            tellers: tellers.to_vec(),
             stats: stats.workers[worker].clone(),
             workers,
             seed: seeds.u64(..),

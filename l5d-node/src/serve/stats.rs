@@ -235,7 +235,7 @@ impl Reason {
         Self::QueueFull,
     ];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::Override => "override",

@@ -17,8 +17,8 @@ use super::request::Request;
 use super::respond::Failure;
 use super::retry::{Case, Judge};
 use super::stats::Tally;
+use super::telling::{Telling, receive_trace};
 use super::upstream::Upstream;
-use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::{Balancer, Lease, Unavailable};
 use crate::cache::{Leaf, NameState};
@@ -32,19 +32,23 @@ pub(crate) async fn run<C: ClientHalf>(
     request: &Request,
     start: Instant,
 ) -> C::Next {
+    let head = &client.message()[..request.head_len];
+    let trace = receive_trace(server, head, request);
+    let telling = Telling::begin(server, client, request, &trace, start);
     let _admitted = match server.admission.admit(&server.worker.total) {
         Ok(admitted) => admitted,
         Err(refused) => {
             server.stats.refused.inc();
-            client.take(request);
             let failure = policy::overloaded(refused);
+            telling.failed(&failure);
+            client.take(request);
             return client.answer(server, request, &failure).await;
         }
     };
-    let head = &client.message()[..request.head_len];
     let local = match local_dtab(server, head, request) {
         Ok(local) => local,
         Err(failure) => {
+            telling.failed(&failure);
             server.stats.refused.inc();
             client.take(request);
             return client.answer(server, request, &failure).await;
@@ -58,13 +62,14 @@ pub(crate) async fn run<C: ClientHalf>(
     let (route, identified) = match named {
         Ok(named) => named,
         Err(failure) => {
+            telling.failed(&failure);
             tally.answered(failure.status);
             client.take(request);
             return client.answer(server, request, &failure).await;
         }
     };
+    telling.named(&route);
     let mut service = Tally::new(route.stats.clone(), start);
-    let trace = receive_trace(server, head, request);
     let limit = Limit::of(server, &route, request, head);
     let deadline = deadline(server, head, request, limit.map(|l| l.time));
     let method = Method::of(&head[request.method.clone()]);
@@ -84,6 +89,7 @@ pub(crate) async fn run<C: ClientHalf>(
         request,
         route: &route,
         trace,
+        telling,
         start,
         common: &common,
         body: &kept[host_len..],
@@ -102,22 +108,13 @@ pub(crate) async fn run<C: ClientHalf>(
         ),
     };
     let end = walk.serve(client).await;
+    walk.telling.ended(&end);
     policy::ended(&end, &walk.judge, &mut tally, &mut service);
     match end {
         Ok(End::Done(done, _)) => client.done(done),
         Ok(End::Aborted { must_reset }) => client.aborted(must_reset),
         Err(failure) => client.answer(server, request, &failure).await,
     }
-}
-
-/// This hop's span.
-fn receive_trace(server: &Server, head: &[u8], request: &Request) -> Trace {
-    let value = |kind| {
-        let mut values = values(head, &request.fields, kind);
-        values.next().filter(|_| !server.config.clear_context)
-    };
-    let (header, sample) = (value(Kind::CtxTrace), value(Kind::Sample));
-    Trace::receive(header, sample, &mut server.worker.rng.borrow_mut())
 }
 
 fn common_head(
@@ -182,12 +179,14 @@ impl Walk<'_> {
             let (lease, now) = self.lease(&balancer, &tries).await?;
             let addr = lease.endpoint().addr;
             let tally = self.attempt_begins(&balancer, now);
+            self.telling.attempt(balancer.id(), &leaf.residual, addr);
             let can_repeat = client.can_repeat(self.request);
             let is_repeatable = self.request.is_idempotent && can_repeat;
             let connected = self.connect(&balancer, &lease, tries.fresh, is_repeatable, now);
             let mut upstream = match connected.await {
                 Ok(upstream) => upstream,
                 Err(failure) => {
+                    self.telling.not_connected(&failure);
                     lease.discount();
                     tries.failed(addr);
                     if balancer.has_other(&tries.endpoints, None)
@@ -270,6 +269,7 @@ impl Walk<'_> {
             deadline: self.deadline(balancer),
             trace: self.trace.child(&mut worker.rng.borrow_mut()),
         };
+        self.telling.sent(&destination.trace);
         let mut wire = worker.buffers.scratch();
         forward::attempt(self.common, self.request, &destination, &mut wire);
         wire.extend_from_slice(self.body);

@@ -24,6 +24,7 @@ use crate::cache::Names;
 use crate::config;
 use crate::meter::{Registry, RequestCounts};
 use crate::route::{Override, Routes};
+use crate::tell::Teller;
 use crate::tls::{Acceptor, Tls};
 
 /// What all of a worker's tasks share.
@@ -42,6 +43,8 @@ pub(crate) struct Router {
     pub(crate) routes: Routes,
     pub(crate) balancers: Balancers,
     pub(crate) no_override: Rc<Override>,
+    /// Who is told of single requests.
+    pub(crate) teller: Arc<Teller>,
     pub(crate) pairs: Arc<Registry<RequestCounts>>,
     pub(crate) tls: Arc<Tls>,
     /// Where the router listens.
@@ -81,6 +84,8 @@ pub(crate) struct Setup {
     pub(crate) admissions: Vec<Vec<Admission>>,
     pub(crate) names: Arc<dyn Names>,
     pub(crate) tls: Arc<Tls>,
+    /// By router; none: nobody is told.
+    pub(crate) tellers: Vec<Arc<Teller>>,
     pub(crate) stats: Vec<RouterStats>,
     pub(crate) workers: usize,
     pub(crate) seed: u64,
@@ -200,6 +205,7 @@ impl Setup {
                 self.workers,
             ),
             no_override: Rc::default(),
+            teller: self.tellers.get(index).cloned().unwrap_or_default(),
             pairs: stats.pairs.clone(),
             tls: self.tls.clone(),
             addresses: self.addresses[index].clone(),

@@ -79,11 +79,17 @@ const NODE: &[(&str, &[&str])] = &[
     ("control", &["cache", "tls", "config"]),
     ("balance", &["cache", "connect", "tls", "config"]),
     ("route", &["cache", "balance", "connect", "config"]),
+    ("tell", &["config"]),
     (
         "serve",
-        &["route", "balance", "connect", "cache", "tls", "config"],
+        &[
+            "route", "balance", "connect", "cache", "tell", "tls", "config",
+        ],
     ),
-    ("admin", &["cache", "balance", "serve", "tls", "config"]),
+    (
+        "admin",
+        &["cache", "balance", "serve", "tell", "tls", "config"],
+    ),
 ];
 
 /// Modules at the bottom that every other one of their package may import.
@@ -93,7 +99,7 @@ const BOTTOM: &[&str] = &["meter"];
 const ONLY: &[(&str, &str, &[&str])] = &[
     ("namerd", "kube", &["k8s"]),
     ("namerd", "tonic", &["api", "etcd"]),
-    ("l5d-node", "tonic", &["control"]),
+    ("l5d-node", "tonic", &["control", "tell"]),
 ];
 
 /// Checks every package and module; the error lists all that is wrong.

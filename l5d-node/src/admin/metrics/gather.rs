@@ -141,6 +141,23 @@ impl Sheet<'_> {
         let at = place("node");
         let mut own = Reading::default();
         own.part(&t::BUILD_INFO, env!("CARGO_PKG_VERSION"), 1);
+        for lines in self
+            .sight
+            .tellers
+            .iter()
+            .filter_map(|teller| teller.lines())
+        {
+            own.part(&t::ACCESS_LINES, "written", lines.written);
+            own.part(&t::ACCESS_LINES, "dropped", lines.dropped);
+            own.part(&t::ACCESS_LINES, "failed", lines.failed);
+        }
+        if let Some(traces) = &self.sight.traces {
+            let counts = traces.counts();
+            own.part(&t::TOLD, "told", counts.told);
+            own.part(&t::TOLD, "dropped", counts.dropped);
+            own.part(&t::SPANS, "exported", counts.exported);
+            own.part(&t::SPANS, "failed", counts.failed);
+        }
         self.reading(Scope::Node, &at, &own);
     }
 

@@ -8,6 +8,7 @@ mod messages;
 mod requeue;
 mod retries;
 mod smuggling;
+mod telling;
 mod tls;
 
 use std::collections::HashMap;
@@ -25,11 +26,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Servers, start};
 use crate::cache::{Cluster, Leaf, Name, NameState, Names, Rules};
-use crate::config::{Admin, Config, Interpreter, NodeIdentity, Router, Server as ServerConfig};
+use crate::config::{
+    Admin, Config, Interpreter, NodeIdentity, Router, Server as ServerConfig, Telemeter,
+};
+use crate::tell::Tellers;
 
 /// A proxy with two routers, `outgoing` (0) and `incoming` (1), one worker.
 pub(super) struct Proxy {
     pub(super) names: Arc<Fixed>,
+    pub(super) tellers: Tellers,
     pub(super) servers: Option<Servers>,
     pub(super) stop: CancellationToken,
     pub(super) tls: Arc<crate::tls::Tls>,
@@ -118,11 +123,24 @@ impl Proxy {
 
     /// With both routers changed by `change`.
     pub(super) fn with(change: impl Fn(&mut Router)) -> Self {
-        Self::as_node(None, change)
+        Self::made(None, Vec::new(), change)
     }
 
     /// The same with an identity.
     pub(super) fn as_node(identity: Option<NodeIdentity>, change: impl Fn(&mut Router)) -> Self {
+        Self::made(identity, Vec::new(), change)
+    }
+
+    /// The same with telemeters.
+    pub(super) fn telling(telemetry: Vec<Telemeter>) -> Self {
+        Self::made(None, telemetry, |_| {})
+    }
+
+    fn made(
+        identity: Option<NodeIdentity>,
+        telemetry: Vec<Telemeter>,
+        change: impl Fn(&mut Router),
+    ) -> Self {
         let routers = ["outgoing", "incoming"].map(|label| {
             let mut router = router(label);
             change(&mut router);
@@ -135,18 +153,21 @@ impl Proxy {
                 ..Admin::default()
             },
             identity,
+            telemetry,
             ..Config::default()
         };
+        let tellers = Tellers::start(&config).unwrap();
         let (names, stop) = (Arc::new(Fixed::default()), CancellationToken::new());
         let shared: Arc<dyn Names> = names.clone();
         let tls = crate::tls::Tls::new(&config).unwrap();
-        let servers = start(&config, &shared, &tls, 1, Some(1), &stop).unwrap();
+        let servers = start(&config, &shared, &tls, &tellers.routers, 1, Some(1), &stop).unwrap();
         Self {
             addr: servers.addresses[0][0],
             incoming: servers.addresses[1][0],
             servers: Some(servers),
             tls,
             names,
+            tellers,
             _stop: stop.clone().drop_guard(),
             stop,
         }
