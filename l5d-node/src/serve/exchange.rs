@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::buffer::{Buffer, Buffers};
 use super::connection::{self, Next};
 use super::half::ClientHalf;
-use super::pump::{PumpError, pump};
+use super::pump::{Idle, PumpError, pump};
 use super::request::Request;
 use super::respond::Failure;
 use super::retry::Judge;
@@ -47,6 +47,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) takes_back: bool,
     /// What the answer is worth.
     pub(crate) judge: &'a Judge<'a>,
+    /// For the bodies.
+    pub(crate) idle: Idle,
     /// For the response head.
     pub(crate) deadline: Option<Instant>,
     pub(crate) clear_context: bool,
@@ -208,11 +210,13 @@ impl Attempt<'_> {
             };
             let mut transfer = Transfer::new(self.request.framing, output, self.limits.fields);
             let mut out = self.buffers.scratch();
-            match pump(&mut transfer, buf, read, server, &mut out).await {
+            match pump(&mut transfer, buf, read, server, &mut out, &self.idle).await {
                 Ok(()) => progress.set(Progress::Complete),
                 Err(PumpError::Write(_)) => progress.set(Progress::Broken),
                 Err(PumpError::Chunk(e)) => return Outcome::BadRequestBody(e.to_string()),
-                Err(PumpError::Read(_) | PumpError::Truncated) => return gone(),
+                Err(PumpError::Read(_) | PumpError::Truncated | PumpError::Idle(_)) => {
+                    return gone();
+                }
             }
             buf.release();
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::buffer::Buffer;
 use super::exchange::{Attempt, Done, Outcome, Progress, gone};
 use super::forward::{self, ResponseForm};
-use super::pump::{PumpError, pump};
+use super::pump::{Idle, PumpError, pump};
 use super::wire::field::{Kind, Options};
 use super::wire::framing::{self, Framing, FramingError};
 use super::wire::head::{HeadError, ResponseHead, Version, parse_response};
@@ -147,7 +147,7 @@ impl Attempt<'_> {
             let head_bytes = buf.filled()[..head.len].to_vec();
             buf.consume(head.len);
             let mut begin = self.buffers.scratch();
-            if let Err(e) = collect(&mut plan.transfer, buf, server, &mut begin).await {
+            if let Err(e) = collect(&mut plan.transfer, buf, server, &mut begin, &self.idle).await {
                 return self.aborted(&e, false);
             }
             if plan.transfer.is_done() {
@@ -166,7 +166,16 @@ impl Attempt<'_> {
                 Err(e) => return Outcome::BadResponse(e.to_string()),
             }
         }
-        if let Err(e) = pump(&mut plan.transfer, buf, server, client, &mut out).await {
+        if let Err(e) = pump(
+            &mut plan.transfer,
+            buf,
+            server,
+            client,
+            &mut out,
+            &self.idle,
+        )
+        .await
+        {
             return self.aborted(&e, plan.form.framing == Framing::UntilClose);
         }
         // Trailers are not looked into: a service that goes by them is not answered in HTTP/1.
@@ -271,6 +280,7 @@ async fn collect(
     buf: &mut Buffer,
     server: &mut ReadHalf<'_>,
     out: &mut Vec<u8>,
+    idle: &Idle,
 ) -> Result<(), PumpError> {
     loop {
         let n = transfer.step(buf.filled(), out)?;
@@ -278,7 +288,8 @@ async fn collect(
         if transfer.is_done() || out.len() > MAX_COLLECTED {
             return Ok(());
         }
-        let n = buf.fill(server).await.map_err(PumpError::Read)?;
+        let filled = idle.watch(buf.fill(server)).await;
+        let n = filled.map_err(PumpError::Idle)?.map_err(PumpError::Read)?;
         if n == 0 && !transfer.end(out) {
             return Err(PumpError::Truncated);
         }

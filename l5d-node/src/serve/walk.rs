@@ -13,6 +13,7 @@ use super::exchange::{Attempt, Outcome};
 use super::forward::{self, Context, Destination};
 use super::half::ClientHalf;
 use super::policy::{self, End, Limit, Pass, Tries, Verdict, Walk};
+use super::pump::Idle;
 use super::request::Request;
 use super::respond::Failure;
 use super::retry::{Case, Judge};
@@ -281,6 +282,7 @@ impl Walk<'_> {
             takes_back,
             deadline: self.head_deadline(balancer, Instant::now()),
             judge: &self.judge,
+            idle: Idle::new(balancer.client.stream_idle_timeout),
             clear_context: self.server.config.clear_context,
             drain: &worker.drain,
             hosts: authority.as_deref().map(|sent| (sent, self.host)),

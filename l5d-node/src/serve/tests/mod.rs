@@ -8,6 +8,7 @@ mod messages;
 mod requeue;
 mod retries;
 mod smuggling;
+mod table;
 mod telling;
 mod tls;
 

@@ -440,3 +440,23 @@ async fn connections_are_opened_in_advance() {
     assert_eq!(proxy.ask(GET).await.status(), 200);
     assert_eq!(client(&proxy, &table::REQUESTS).await, 2);
 }
+
+/// `streamIdleTimeoutMs`: a body that stops is cut, and the endpoint is to blame.
+#[tokio::test]
+async fn a_silent_body_is_cut() {
+    let app = Backend::scripted(|mut peer| async move {
+        peer.request().await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
+        while peer.request().await.is_some() {}
+    })
+    .await;
+    let proxy = proxy(|r| {
+        r.client.base_mut().stream_idle_timeout = Some(Duration::from_millis(50));
+    });
+    proxy.names.bind(0, "/svc/web", &[app.addr]);
+    let mut peer = proxy.connect().await;
+    peer.send(GET).await;
+    assert!(peer.rest().await.ends_with("half"));
+    assert_eq!(client(&proxy, &table::FAILURES).await, 1);
+}
