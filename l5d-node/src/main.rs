@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 struct Arguments {
     /// The configuration file, YAML or JSON; - reads standard input.
     config: PathBuf,
-    /// Check the configuration, print what is wrong with it, and exit with 0 or 1.
+    /// Check the configuration, say what is wrong with it or print it as it would be in force (JSON), and exit with 1 or 0.
     #[arg(long, alias = "validate")]
     check: bool,
     /// The namerd for routers that name none (interpreter `default`): HOST:PORT[,HOST:PORT...].
@@ -118,7 +118,8 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
         for warning in config.warnings.iter().chain(&warnings) {
             eprintln!("warning: {warning}");
         }
-        println!("{}: ok", arguments.config.display());
+        eprintln!("{}: ok", arguments.config.display());
+        println!("{:#}", config::effective(&config));
         return Ok(());
     }
     log();

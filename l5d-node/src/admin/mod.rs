@@ -213,7 +213,7 @@ async fn metrics_json(
 }
 
 async fn config(State(sight): Shared) -> Response {
-    json(&state::config(&sight.config), true)
+    json(&crate::config::effective(&sight.config), true)
 }
 
 async fn client_state(State(sight): Shared) -> Response {

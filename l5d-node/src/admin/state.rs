@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Sight, ready};
 use crate::cache::{Cluster, Contact, FollowSet, Leaf, Name, NameState, TableRouter};
-use crate::config::{Config, Router};
+use crate::config::Router;
 use crate::serve::ClusterLoad;
 
 /// The whole state.
@@ -212,48 +212,6 @@ pub(super) fn bound_names(sight: &Sight) -> Value {
     ids.sort();
     ids.dedup();
     ids.into()
-}
-
-/// The configuration in force, defaults filled in. It has no secrets.
-pub(super) fn config(config: &Config) -> Value {
-    json!({
-        "admin": {
-            "ip": config.admin.addr.ip(),
-            "port": config.admin.addr.port(),
-            "shutdownGraceMs": config.admin.shutdown_grace.as_millis() as u64,
-        },
-        "maxStaleSecs": config.max_stale.map(|d| d.as_secs()),
-        "routers": config.routers.iter().map(|r| json!({
-            "protocol": "http",
-            "label": r.label,
-            "servers": r.servers.iter().map(|s| json!({
-                "ip": s.addr.ip(),
-                "port": s.addr.port(),
-                "clearContext": s.clear_context,
-                "maxCallDepth": s.max_call_depth,
-            })).collect::<Vec<_>>(),
-            "dtab": r.dtab.to_string(),
-            "dstPrefix": r.dst_prefix.to_string(),
-            "interpreter": interpreter(r),
-            "bindingTimeoutMs": r.binding_timeout.as_millis() as u64,
-            "bindingCache": {
-                "paths": r.cache.paths,
-                "trees": r.cache.trees,
-                "bounds": r.cache.bounds,
-                "clients": r.cache.clients,
-                "idleTtlSecs": r.cache.idle_ttl.as_secs(),
-            },
-            "service": { "totalTimeoutMs": r.total_timeout.map(|d| d.as_millis() as u64) },
-            "client": {
-                "requestAttemptTimeoutMs": r.attempt_timeout.map(|d| d.as_millis() as u64),
-                "connectTimeoutMs": r.connect_timeout.as_millis() as u64,
-            },
-            "maxHeadersKB": r.max_headers_bytes >> 10,
-            "maxInitialLineKB": r.max_initial_line_bytes >> 10,
-            "streamAfterContentLengthKB": r.stream_after_bytes >> 10,
-            "maxErrResponseKB": r.max_err_response_bytes >> 10,
-        })).collect::<Vec<_>>(),
-    })
 }
 
 fn interpreter(router: &Router) -> Value {

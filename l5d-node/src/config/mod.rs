@@ -6,6 +6,7 @@
 
 mod admin;
 mod client;
+mod effective;
 mod identity;
 mod node_identity;
 mod pattern;
@@ -18,6 +19,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
+pub use effective::effective;
 pub use identity::IdentityError;
 pub use read::read;
 

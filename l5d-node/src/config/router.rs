@@ -62,7 +62,7 @@ pub struct Router {
     pub via: String,
     /// `enforceDeadline` (ours): `l5d-ctx-deadline` ends a request instead of being only handed on (8.3).
     pub enforces_deadline: bool,
-    /// `honorGrpcTimeout` (ours): `grpc-timeout` is an upper bound of the total timeout (8.3).
+    /// `honorGrpcTimeout` (ours, on): `grpc-timeout` is an upper bound of the total timeout (8.3).
     pub honors_grpc_timeout: bool,
     /// `timeoutStatus` (ours): 503, or 504 (11.2).
     pub timeout_status: u16,
@@ -242,7 +242,7 @@ impl Default for Router {
             allows_connect: false,
             via: "linkerd".to_owned(),
             enforces_deadline: false,
-            honors_grpc_timeout: false,
+            honors_grpc_timeout: true,
             timeout_status: 503,
             has_plain_errors: false,
             answers_unidentified: false,

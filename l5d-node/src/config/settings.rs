@@ -16,6 +16,9 @@ pub trait Layer: Clone + Default + fmt::Debug {
 
     /// Takes over what an entry says. What it captured from the name stands in for `{name}`s.
     fn apply(&mut self, keys: &Self::Keys, captures: &Captures);
+
+    /// All that holds, as an entry that says it.
+    fn keys(&self) -> Self::Keys;
 }
 
 /// Settings of kind `io.l5d.global` or `io.l5d.static`.
@@ -114,6 +117,10 @@ macro_rules! layer {
                 } )*
                 let substitute: fn(&mut Self, &$keys, &$crate::config::pattern::Captures) = $substitute;
                 substitute(self, keys, captures);
+            }
+
+            fn keys(&self) -> $keys {
+                $keys { $( $field: Some(self.$field.clone()), )* }
             }
         }
     };

@@ -117,7 +117,8 @@ impl Limit {
             (server.config.timeout, "timeoutMs"),
             (None, "grpc-timeout"),
         ];
-        if server.router.config.protocol == Protocol::H2 {
+        if server.router.config.protocol == Protocol::H2 && server.router.config.honors_grpc_timeout
+        {
             limits[2].0 = request.field(head, "grpc-timeout").and_then(grpc_timeout);
         }
         let limits = limits.into_iter();

@@ -25,7 +25,6 @@ pub(super) const ROUTER: Later = Later {
         "h2AccessLog",
         "viaPseudonym",
         "enforceDeadline",
-        "honorGrpcTimeout",
         "timeoutStatus",
         "plainErrors",
         "answerUnidentified",
@@ -33,11 +32,9 @@ pub(super) const ROUTER: Later = Later {
 };
 
 pub(super) const SERVER: Later = Later {
-    refused: &["tls", "maxConcurrentRequests"],
+    refused: &["tls"],
     without_effect: &[
-        "timeoutMs",
         "socketOptions",
-        "serverSession",
         "addForwardedHeader",
         "timestampHeader",
         "initialStreamWindowBytes",
@@ -54,12 +51,7 @@ pub(super) const SERVER: Later = Later {
 
 pub(super) const SERVICE: Later = Later {
     refused: &[],
-    without_effect: &[
-        "retries",
-        "responseClassifier",
-        "classificationTimeoutMs",
-        "retryBufferSize",
-    ],
+    without_effect: &["classificationTimeoutMs", "retryBufferSize"],
 };
 
 pub(super) const CLIENT: Later = Later {
@@ -89,12 +81,17 @@ pub(super) const TELEMETERS: [&str; 3] = [
 impl Later {
     /// Says so for each key that is there.
     pub(super) fn check(self, section: &Section<'_>) {
-        for key in self.refused {
+        // What is said to be off is as it is.
+        for key in self
+            .refused
+            .iter()
+            .filter(|k| !section.key(k).is_text("false"))
+        {
             section.not_yet(key);
         }
         for key in self.without_effect {
             let field = section.key(key);
-            if field.is_present() {
+            if field.is_present() && !field.is_text("false") {
                 let message = format!("`{key}` has no effect yet");
                 section.reader().warn(field.key_spot(), message, None);
             }

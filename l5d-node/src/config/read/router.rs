@@ -117,7 +117,7 @@ fn extras(section: &Section<'_>, router: &mut Router) {
     }
     router.allows_connect = flag(section, "allowConnect", false);
     router.enforces_deadline = flag(section, "enforceDeadline", false);
-    router.honors_grpc_timeout = flag(section, "honorGrpcTimeout", false);
+    router.honors_grpc_timeout = flag(section, "honorGrpcTimeout", true);
     if word(section, "timeoutStatus", &["503", "504"]) == "504" {
         router.timeout_status = 504;
     }

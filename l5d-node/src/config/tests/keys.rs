@@ -231,9 +231,9 @@ fn a_router_has_all_of_section_3() {
     let r = router(
         "originator: true, tracePropagator: {kind: io.l5d.w3c}, httpAccessLog: /var/log/a, httpAccessLogRollPolicy: daily, \
          httpAccessLogRotateCount: 3, accessLogFormat: json, viaPseudonym: edge, timeoutStatus: 504, enforceDeadline: true, \
-         honorGrpcTimeout: true, dstPrefix: /a/b",
+         honorGrpcTimeout: false, dstPrefix: /a/b",
     );
-    assert!(r.is_originator && r.enforces_deadline && r.honors_grpc_timeout);
+    assert!(r.is_originator && r.enforces_deadline && !r.honors_grpc_timeout);
     assert_eq!(r.trace_propagator, TracePropagator::W3c);
     let log = r.access_log.as_ref().expect("a log");
     assert!(log.is_json && log.file.append);

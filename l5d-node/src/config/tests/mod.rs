@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod effective;
 mod keys;
 mod manifests;
 
