@@ -16,7 +16,7 @@ use super::endpoint::{EndpointView, Lease};
 use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};
-use crate::meter::{Counter, Measured, Reading, Registry, RequestCounts, table};
+use crate::meter::{Counter, Histogram, Measured, Reading, Registry, RequestCounts, table};
 use crate::tls::Connector;
 
 /// The balancer of one cluster (1.x's client), of one worker.
@@ -64,6 +64,10 @@ pub struct ClientStats {
     pub connects: Counter,
     /// Connections that could not be opened.
     pub connect_failures: Counter,
+    /// How long the former took.
+    pub connect_latency: Histogram,
+    /// How long the latter took.
+    pub failed_connect_latency: Histogram,
     /// Open connections, idle ones included.
     pub connections: Arc<Counter>,
     /// Requests sent again to another endpoint or on a new connection.
@@ -358,6 +362,8 @@ impl Measured for ClientStats {
         self.requests.status.read(to);
         to.add(&table::CONNECTS, &self.connects);
         to.add(&table::CONNECT_FAILURES, &self.connect_failures);
+        to.spread(&table::CONNECT_LATENCY, &self.connect_latency);
+        to.spread(&table::FAILED_CONNECT_LATENCY, &self.failed_connect_latency);
         to.add(&table::CONNECTIONS, &self.connections);
         to.add(&table::REQUEUES, &self.requeues);
         to.add(&table::BUDGET_EXHAUSTED, &self.budget_exhausted);

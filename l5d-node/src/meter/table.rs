@@ -79,6 +79,7 @@ metrics! {
     CONNECTIONS Gauge "connections" "" [Server, Client] "Open connections, idle ones included";
     CONNECTION_DURATION Summary "connection_duration" "ms" [Server] "How long connections lived";
     CONNECTION_REQUESTS Summary "connection_requests" "" [Server] "Requests that connections had";
+    NACKS Counter "nacks" "" [Server] "Requests refused because there were too many at once; they count nowhere else";
     REFUSED Counter "refused" "" [Server] "Requests refused by the parser or for their dtab; they count nowhere else";
 
     RETRIES Counter "retries/total" "" [Service] "Attempts after the first, by the service's classifier";
@@ -101,6 +102,8 @@ metrics! {
     POOL_WAITERS Gauge "pool_waiters" "" [Client] "Requests that wait for a connection or for the first endpoints";
     POOL_CACHED Gauge "pool_cached" "" [Client] "Idle connections, some seconds ago at most";
     CONNECT_FAILURES Counter "connect_failures" "" [Client] "Connections that could not be opened";
+    CONNECT_LATENCY Summary "connect_latency_ms" "ms" [Client] "Time to open connections";
+    FAILED_CONNECT_LATENCY Summary "failed_connect_latency_ms" "ms" [Client] "Time until connections could not be opened";
     LB_ADDS Counter "loadbalancer/adds" "" [Client] "Endpoints that came";
     LB_REMOVES Counter "loadbalancer/removes" "" [Client] "Endpoints that left";
     LB_UPDATES Counter "loadbalancer/updates" "" [Client] "Address sets taken over";

@@ -227,11 +227,11 @@ impl Walk<'_> {
             }
         };
         // The rest is sent again, the first time that a kept connection was dead on a new one.
-        lease.discount();
         if !is_reused {
             lease.failed(now);
             tries.failed(addr);
         }
+        lease.discount();
         tries.fresh = true;
         Verdict::Again(failure)
     }
@@ -306,9 +306,9 @@ impl Walk<'_> {
         limit.saturating_sub(self.start.elapsed())
     }
 
-    /// When an attempt of this client that starts at `now` must have a response head.
-    pub(super) fn head_deadline(&self, balancer: &Balancer, now: Instant) -> Option<Instant> {
-        let attempt = balancer.client.attempt_timeout.map(|t| now + t);
+    /// When an attempt of this client that starts now must have a response head.
+    pub(super) fn head_deadline(&self, balancer: &Balancer) -> Option<Instant> {
+        let attempt = balancer.client.attempt_timeout.map(|t| Instant::now() + t);
         let total = self.limit.map(|l| self.start + l.time);
         attempt.into_iter().chain(total).min()
     }

@@ -24,6 +24,7 @@ pub(crate) struct Judge<'a> {
     stats: &'a ServiceStats,
     rng: &'a RefCell<fastrand::Rng>,
     method: Method,
+    start: Instant,
     /// When the whole request must have its answer.
     end: Option<Instant>,
     waits: Waits,
@@ -54,6 +55,8 @@ pub(crate) struct Case<'a> {
     pub(crate) budget: &'a Budget,
     pub(crate) stats: &'a ServiceStats,
     pub(crate) method: Method,
+    /// When it came.
+    pub(crate) start: Instant,
     /// When the whole request must have its answer.
     pub(crate) end: Option<Instant>,
 }
@@ -66,6 +69,7 @@ impl<'a> Judge<'a> {
             stats: case.stats,
             rng,
             method: case.method,
+            start: case.start,
             end: case.end,
             waits: Waits::default(),
             made: Cell::new(0),
@@ -194,12 +198,12 @@ impl<'a> Judge<'a> {
 
     /// Whether another attempt follows one of this class, and pays for it.
     fn follows(&self, class: Class) -> bool {
-        let now = Instant::now();
-        let wait = self.allowed(class, now);
+        let wait = match class {
+            Class::RetryableFailure => self.allowed(Instant::now()),
+            Class::Success | Class::Failure => None,
+        };
         // A request's own deposit does not pay for its own retry (acceptance 8).
-        if !self.has_deposited.replace(true) {
-            self.budget.deposit(now);
-        }
+        self.deposit();
         self.wait.set(wait);
         if wait.is_some() {
             self.made.set(self.made.get() + 1);
@@ -208,10 +212,7 @@ impl<'a> Judge<'a> {
         wait.is_some()
     }
 
-    fn allowed(&self, class: Class, now: Instant) -> Option<Duration> {
-        if class != Class::RetryableFailure {
-            return None;
-        }
+    fn allowed(&self, now: Instant) -> Option<Duration> {
         if self.made.get() >= self.service.retries_per_request {
             self.stats.retry_limit.inc();
             return None;
@@ -228,19 +229,21 @@ impl<'a> Judge<'a> {
         }
         Some(wait)
     }
+
+    fn deposit(&self) {
+        if !self.has_deposited.replace(true) {
+            self.budget.deposit(self.start);
+        }
+    }
 }
 
 impl Drop for Judge<'_> {
     /// A request that nobody judged, since it was not answered or had no destination, was a request all the same.
     fn drop(&mut self) {
-        let now = Instant::now();
-        if !self.has_deposited.get() {
-            self.budget.deposit(now);
-        }
-        self.stats.retry_budget.set(self.budget.balance(now));
-        self.stats
-            .retries_per_request
-            .observe_number(u64::from(self.made.get()));
+        self.deposit();
+        let retries = u64::from(self.made.get());
+        self.stats.retry_budget.set(self.budget.balance(self.start));
+        self.stats.retries_per_request.observe_number(retries);
     }
 }
 
@@ -282,6 +285,7 @@ mod tests {
                 budget: &self.budget,
                 stats: &self.stats,
                 method: Method::of(method),
+                start: Instant::now(),
                 end: self.end,
             };
             Judge::new(case, &self.rng)

@@ -41,6 +41,8 @@ pub(crate) struct ServerStats {
     times: [Histogram; CLASSES.len()],
     /// Failures answered here.
     pub(crate) failures: FailureCounts,
+    /// Requests refused because there were too many: they count nowhere else.
+    pub(crate) nacks: Counter,
     /// Requests refused by the parser or for their dtab: they count nowhere else.
     pub(crate) refused: Counter,
 }
@@ -364,6 +366,7 @@ impl Measured for ServerStats {
         to.add(&table::CLOSES, &self.closes);
         to.add(&table::CONNECTIONS, &self.connections);
         to.add(&table::REFUSED, &self.refused);
+        to.add(&table::NACKS, &self.nacks);
         to.spread(&table::CONNECTION_DURATION, &self.connection_duration);
         to.spread(&table::CONNECTION_REQUESTS, &self.connection_requests);
         for (class, times) in CLASSES.into_iter().zip(&self.times) {

@@ -102,6 +102,7 @@ impl Walk<'_> {
             return Err(self.no_time_to_connect(balancer));
         }
         let limit = balancer.client.connect_timeout.min(left);
+        let (begin, stats) = (Instant::now(), &balancer.stats);
         match self.open(balancer, endpoint.addr, limit).await {
             Ok(connection) => {
                 let from = connection.stream.tcp().local_addr().ok().map(|a| a.ip());
@@ -109,12 +110,14 @@ impl Walk<'_> {
                     return Err(Failure::own_address(endpoint.addr, &self.route.shown));
                 }
                 endpoint.connected();
-                balancer.stats.connects.inc();
+                stats.connects.inc();
+                stats.connect_latency.observe(begin.elapsed());
                 Ok(connection)
             }
             Err(e) => {
                 lease.connect_failed(Instant::now());
-                balancer.stats.connect_failures.inc();
+                stats.connect_failures.inc();
+                stats.failed_connect_latency.observe(begin.elapsed());
                 Err(Failure::connect_failed(
                     &self.route.shown,
                     balancer.id(),
