@@ -26,7 +26,7 @@ use super::background;
 use super::cluster::ClientStats;
 use super::load::{LONGEST_PENALTY, PENALTY, PeakEwma};
 use crate::config::{BalancerKind, ClientSettings};
-use crate::connect::{Counter, NoSession, Pool, Session};
+use crate::connect::{Counter, NoSession, Pool, Session, h2};
 
 /// One endpoint: its load, its health and its idle connections.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub struct Endpoint {
     pub(super) weight: Cell<u32>,
     pub(super) load: PeakEwma,
     pool: Pool,
+    multiplexed: h2::Shared,
     accrual: Accrual,
     /// Failed connections in a row.
     failures: Cell<u32>,
@@ -159,6 +160,7 @@ impl Endpoint {
             weight: Cell::new(weight),
             load: PeakEwma::new(decay, now),
             pool: Pool::new(settings, shared.workers),
+            multiplexed: h2::Shared::default(),
             accrual: Accrual::new(settings.failure_accrual, now),
             failures: Cell::new(0),
             turned_away: Cell::new(0),
@@ -176,6 +178,11 @@ impl Endpoint {
     /// Its connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Its HTTP/2 connections.
+    pub fn multiplexed(&self) -> &h2::Shared {
+        &self.multiplexed
     }
 
     /// Whether it is set aside. `ignores_accrual`: so many are dead that this says nothing about each of them.
@@ -266,6 +273,7 @@ impl Endpoint {
             self.shared.dead.set(self.shared.dead.get() - 1);
         }
         self.pool.clear();
+        self.multiplexed.clear();
         self.stop_task();
     }
 
@@ -289,6 +297,7 @@ impl Endpoint {
     /// TLS are opened by who knows how.
     pub(super) fn sweep(self: &Rc<Self>, is_plain: bool, now: Instant) {
         self.pool.sweep(now);
+        self.multiplexed.sweep(now);
         let is_wanted = is_plain && self.is_short() && !self.is_out(false, now);
         let is_busy = || {
             let task = self.task.borrow();

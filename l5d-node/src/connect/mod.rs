@@ -5,6 +5,7 @@
 //! what travels on a connection.
 
 mod dial;
+pub mod h2;
 mod pool;
 mod stream;
 

@@ -154,13 +154,20 @@ impl DerefMut for Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
+impl Scratch {
+    /// Gives the memory back before its time.
+    pub(crate) fn give_back(&mut self) {
         let mut data = std::mem::take(&mut self.data);
         let mut spare = self.owner.0.scratch.borrow_mut();
-        if data.capacity() <= 4 * BLOCK && spare.len() < KEPT {
+        if data.capacity() > 0 && data.capacity() <= 4 * BLOCK && spare.len() < KEPT {
             data.clear();
             spare.push(data);
         }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }

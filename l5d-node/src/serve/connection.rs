@@ -6,11 +6,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::exchange::Client;
+use super::h2;
 use super::request::Request;
 use super::respond::{BESIDE_ERR, Failure, Form};
 use super::session::Session;
@@ -18,6 +19,7 @@ use super::telling::Telling;
 use super::walk;
 use super::wire::head::{Version, parse_request};
 use super::worker::Server;
+use crate::config::Protocol;
 use crate::connect::Stream;
 
 /// What becomes of the connection after a request.
@@ -83,6 +85,14 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
         Next::Abort | Next::KeepAlive => {}
     }
     requests
+}
+
+/// Serves a connection in what its router speaks.
+async fn converse(server: Rc<Server>, stream: Stream) -> u64 {
+    match server.router.config.protocol {
+        Protocol::Http => run(server, stream).await,
+        Protocol::H2 => h2::accept(server, stream).await,
+    }
 }
 
 /// Reads one request and answers it.
@@ -194,7 +204,7 @@ pub(crate) async fn answer(
 }
 
 /// Ends our side, and reads what the client still sends until it ends its own.
-async fn linger(stream: &mut Stream) {
+pub(super) async fn linger<T: AsyncRead + AsyncWrite + Unpin>(stream: &mut T) {
     let mut rest = [0; 1024];
     if stream.shutdown().await.is_err() {
         return;
@@ -266,7 +276,7 @@ async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketA
             server.worker.tasks.spawn_local(async move {
                 let (start, stats) = (Instant::now(), counted.stats.clone());
                 let requests = match enter(&counted, stream).await {
-                    Some(stream) => run(counted, stream).await,
+                    Some(stream) => converse(counted, stream).await,
                     None => 0,
                 };
                 stats.connections.dec();

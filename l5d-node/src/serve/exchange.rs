@@ -41,6 +41,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) request: &'a Request,
     /// The head, and the body if it is buffered.
     pub(crate) wire: &'a [u8],
+    /// How much of it is the head.
+    pub(crate) head_len: usize,
     pub(crate) buffers: &'a Buffers,
     pub(crate) limits: Limits,
     /// Whether the caller wants to send elsewhere what a next hop says it could not handle.
@@ -70,6 +72,10 @@ pub(crate) enum Outcome {
     TakenBack,
     /// The connection died and the server may have seen the request.
     Lost,
+    /// The server did not take the stream: it has seen nothing of the request.
+    Refused,
+    /// The server reset the stream.
+    Reset(h2::Reason),
     /// What came is no HTTP response.
     BadResponse(String),
     TimedOut,
@@ -130,6 +136,7 @@ impl ClientHalf for Client<'_> {
     async fn attempt(&mut self, attempt: &Attempt<'_>, upstream: &mut Upstream) -> Outcome {
         match upstream {
             Upstream::Http1(http1) => attempt.run(self, http1).await,
+            Upstream::Http2(_) => Outcome::NotSent,
         }
     }
 

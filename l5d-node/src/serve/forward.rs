@@ -55,7 +55,7 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
             | Kind::Dst
             | Kind::ClientCert => false,
             Kind::CtxDeadline => !sets_deadline,
-            Kind::Expect => !request.is_buffered && request.version == Version::Http11,
+            Kind::Expect => !request.is_buffered && request.version != Version::Http10,
             Kind::DtabLocal => !context.clear_context,
             Kind::Other => !options.removes(f, head),
             _ => true,
@@ -189,7 +189,7 @@ fn put_request_line(head: &[u8], request: &Request, consumed: usize, out: &mut V
     out.extend_from_slice(target);
     out.extend_from_slice(match request.version {
         Version::Http10 => b" HTTP/1.0\r\n",
-        Version::Http11 => b" HTTP/1.1\r\n",
+        Version::Http11 | Version::Http2 => b" HTTP/1.1\r\n",
     });
     if let Some(authority) = &request.authority {
         put(b"Host: ", &head[authority.clone()], out);
@@ -200,7 +200,7 @@ fn put_request_line(head: &[u8], request: &Request, consumed: usize, out: &mut V
 fn put_status_line(head: &[u8], response: &ResponseHead, version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(match version {
         Version::Http10 => b"HTTP/1.0 ",
-        Version::Http11 => b"HTTP/1.1 ",
+        Version::Http11 | Version::Http2 => b"HTTP/1.1 ",
     });
     let status = response.status;
     let digits = [status / 100, status / 10 % 10, status % 10];
@@ -219,6 +219,7 @@ fn put_via(head: &[u8], fields: &[Field], version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(match version {
         Version::Http10 => b"1.0 linkerd\r\n",
         Version::Http11 => b"1.1 linkerd\r\n",
+        Version::Http2 => b"h2 linkerd\r\n",
     });
 }
 

@@ -23,6 +23,7 @@ mod connection;
 mod context;
 mod exchange;
 mod forward;
+mod h2;
 mod half;
 mod policy;
 mod pump;

@@ -216,12 +216,20 @@ impl Walk<'_> {
             }
             Outcome::NotSent => Failure::not_sent(addr),
             Outcome::Stale => Failure::connection_lost(addr),
+            Outcome::Refused => {
+                tries.failed(addr);
+                Failure::refused(addr)
+            }
+            Outcome::Reset(reason) if reason == h2::Reason::REFUSED_STREAM => {
+                return Verdict::End(Err(Failure::refused(addr)));
+            }
             Outcome::BadRequestBody(what) => return Verdict::End(Err(Failure::malformed(&what))),
             broken => {
                 lease.failed(now);
                 return Verdict::End(Err(match broken {
                     Outcome::BadResponse(what) => Failure::bad_response(addr, &what),
                     Outcome::TimedOut => self.timed_out(balancer),
+                    Outcome::Reset(reason) => Failure::reset(addr, reason),
                     _ => Failure::connection_lost(addr),
                 }));
             }
@@ -263,6 +271,7 @@ impl Walk<'_> {
             Reason::ConnectFailed
             | Reason::NotSent
             | Reason::ConnectionLost
+            | Reason::Reset
             | Reason::BadResponse
             | Reason::Timeout => Missing::Broken,
             _ => return None,

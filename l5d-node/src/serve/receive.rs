@@ -229,7 +229,7 @@ impl Attempt<'_> {
         let options = Options::read(bytes, &head.fields);
         let reusable = from != Framing::UntilClose
             && match head.version {
-                Version::Http11 => !options.close,
+                Version::Http11 | Version::Http2 => !options.close,
                 Version::Http10 => options.keep_alive,
             };
         let is_cut_off = match progress {
@@ -261,10 +261,10 @@ impl Attempt<'_> {
     }
 
     /// How a body framed so goes on to this client.
-    fn onward(&self, from: Framing) -> (Framing, Output) {
+    pub(super) fn onward(&self, from: Framing) -> (Framing, Output) {
         match (from, self.request.version) {
             (Framing::None | Framing::Length(_), _) => (from, Output::Raw),
-            (Framing::Chunked | Framing::UntilClose, Version::Http11) => {
+            (Framing::Chunked | Framing::UntilClose, Version::Http11 | Version::Http2) => {
                 (Framing::Chunked, Output::Chunked)
             }
             (Framing::Chunked | Framing::UntilClose, Version::Http10) => {

@@ -57,7 +57,7 @@ impl Request {
                 b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
             ),
             keep_alive: match parsed.version {
-                Version::Http11 => !options.close,
+                Version::Http11 | Version::Http2 => !options.close,
                 Version::Http10 => options.keep_alive && !options.close,
             },
             is_buffered: match framing {
@@ -98,7 +98,7 @@ impl Request {
 
     /// The first value of a field, Host as rewritten.
     pub(crate) fn field<'a>(&self, head: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        if name.eq_ignore_ascii_case("host") {
+        if name.eq_ignore_ascii_case("host") || name == ":authority" {
             return self.host(head);
         }
         let is = |f: &&Field| f.name(head).eq_ignore_ascii_case(name.as_bytes());

@@ -20,6 +20,8 @@ pub(crate) struct Failure {
     pub(crate) is_retryable: bool,
     /// The connection cannot be used any more: nobody knows where the next request begins.
     pub(crate) closes: bool,
+    /// What resets the stream of an HTTP/2 client instead of an answer: the endpoint's own reset.
+    pub(crate) reset: Option<h2::Reason>,
 }
 
 /// How a response made here is written.
@@ -50,6 +52,7 @@ impl Failure {
             message: message.into(),
             is_retryable: false,
             closes: false,
+            reset: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl Failure {
 
     pub(crate) fn malformed(what: &str) -> Self {
         Self::new(Reason::Malformed, 400, format!("Malformed request: {what}")).closing()
+    }
+
+    /// HTTP/1 where HTTP/2 is spoken.
+    pub(crate) fn http2_required() -> Self {
+        Self::new(Reason::Malformed, 400, "HTTP/2 required").closing()
     }
 
     pub(crate) fn head(e: HeadError) -> Self {
@@ -177,6 +185,11 @@ impl Failure {
              addresses: [{}]\nselected address: {selected}\nreason: {why}\n",
             shown.join(", ")
         );
+        Self::not_connected(message)
+    }
+
+    /// The same, said of an attempt that others waited for.
+    pub(crate) fn not_connected(message: impl Into<String>) -> Self {
         Self::new(Reason::ConnectFailed, 502, message).retryable()
     }
 
@@ -188,6 +201,19 @@ impl Failure {
     pub(crate) fn connection_lost(addr: SocketAddr) -> Self {
         let message = format!("the connection to {addr} was lost before the response");
         Self::new(Reason::ConnectionLost, 502, message)
+    }
+
+    /// The endpoint reset the stream before it answered (node-proxy 10.1).
+    pub(crate) fn reset(addr: SocketAddr, reason: h2::Reason) -> Self {
+        let message = format!("{addr} reset the stream: {reason}");
+        let mut failure = Self::new(Reason::Reset, 502, message);
+        failure.reset = Some(reason);
+        failure
+    }
+
+    /// The endpoint did not take the stream, and part of the request is lost to another one.
+    pub(crate) fn refused(addr: SocketAddr) -> Self {
+        Self::reset(addr, h2::Reason::REFUSED_STREAM).retryable()
     }
 
     pub(crate) fn bad_response(addr: SocketAddr, what: &str) -> Self {
@@ -225,7 +251,7 @@ impl Failure {
     pub(crate) fn write(&self, form: Form, out: &mut Vec<u8>) {
         let version = match form.version {
             Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
+            Version::Http11 | Version::Http2 => "HTTP/1.1",
         };
         let body = if form.clear_context {
             ""
@@ -264,7 +290,7 @@ impl Failure {
     }
 
     /// Whether it comes from below the service layer, which marks its responses.
-    fn is_of_service(&self) -> bool {
+    pub(super) fn is_of_service(&self) -> bool {
         !matches!(
             self.reason,
             Reason::Malformed
@@ -282,12 +308,12 @@ pub(crate) fn put_connection(keep_alive: bool, version: Version, out: &mut Vec<u
     match (keep_alive, version) {
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (true, Version::Http11) => {}
+        (true, Version::Http11 | Version::Http2) => {}
     }
 }
 
 /// Appends `message` form-encoded as Latin-1, in at most `limit` bytes; no escape is cut in two.
-fn encode(message: &str, limit: usize, out: &mut Vec<u8>) {
+pub(super) fn encode(message: &str, limit: usize, out: &mut Vec<u8>) {
     let end = out.len() + limit;
     for c in message.trim_end().chars() {
         let byte = u8::try_from(u32::from(c)).unwrap_or(b'?');
@@ -308,7 +334,7 @@ fn encode(message: &str, limit: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn cut(text: &str, limit: usize) -> &str {
+pub(super) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 

@@ -67,6 +67,7 @@ pub enum Reason {
     ConnectFailed,
     NotSent,
     ConnectionLost,
+    Reset,
     BadResponse,
     Timeout,
     Loop,
@@ -217,7 +218,7 @@ fn sum<'a, S: Measured + 'a>(each: impl Iterator<Item = &'a S>) -> Reading {
 // === impl Reason ===
 
 impl Reason {
-    const ALL: [Reason; 17] = [
+    const ALL: [Reason; 18] = [
         Self::Malformed,
         Self::Override,
         Self::CallDepth,
@@ -230,6 +231,7 @@ impl Reason {
         Self::ConnectFailed,
         Self::NotSent,
         Self::ConnectionLost,
+        Self::Reset,
         Self::BadResponse,
         Self::Timeout,
         Self::Loop,
@@ -251,6 +253,7 @@ impl Reason {
             Self::ConnectFailed => "connect_failed",
             Self::NotSent => "not_sent",
             Self::ConnectionLost => "connection_lost",
+            Self::Reset => "reset",
             Self::BadResponse => "bad_response",
             Self::Timeout => "timeout",
             Self::Loop => "loop",

@@ -131,6 +131,7 @@ impl Telling {
                 Outcome::Done(done) => (done.status, None),
                 Outcome::NotSent => (0, Some(Reason::NotSent)),
                 Outcome::TakenBack => (503, None),
+                Outcome::Refused | Outcome::Reset(_) => (0, Some(Reason::Reset)),
                 Outcome::Stale | Outcome::Lost => (0, Some(Reason::ConnectionLost)),
                 Outcome::BadResponse(_) => (0, Some(Reason::BadResponse)),
                 Outcome::TimedOut => (0, Some(Reason::Timeout)),

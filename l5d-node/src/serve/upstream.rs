@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::policy::Walk;
 use super::respond::{Failure, SHOWN_ADDRESSES};
 use crate::balance::{Balancer, Endpoint, Lease, Session};
+use crate::config::Protocol;
+use crate::connect::h2::{Handle, Slot};
 use crate::connect::{ConnectError, Connection, dial};
 
 /// What carries one request to an endpoint.
@@ -15,6 +17,8 @@ use crate::connect::{ConnectError, Connection, dial};
 pub(crate) enum Upstream {
     /// A connection of its own, in HTTP/1.
     Http1(Http1),
+    /// A stream of a shared connection, in HTTP/2.
+    Http2(Handle),
 }
 
 /// A connection that serves one request at a time.
@@ -32,6 +36,7 @@ impl Upstream {
     pub(crate) fn is_reused(&self) -> bool {
         match self {
             Self::Http1(http1) => http1.is_reused,
+            Self::Http2(handle) => handle.is_reused,
         }
     }
 
@@ -39,6 +44,7 @@ impl Upstream {
     pub(crate) fn keep(self, endpoint: &Endpoint, now: Instant) {
         match self {
             Self::Http1(http1) => endpoint.pool().put(http1.connection, now),
+            Self::Http2(_) => {}
         }
     }
 }
@@ -57,6 +63,9 @@ impl Walk<'_> {
         let endpoint = lease.endpoint();
         if self.server.router.is_own(endpoint.addr, None) {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
+        }
+        if self.server.router.config.protocol == Protocol::H2 {
+            return self.share(balancer, lease).await.map(Upstream::Http2);
         }
         let session = lease.session(self.time_to_bind()).await;
         let session = session.map_err(|e| self.queue_full(balancer, &e.to_string()))?;
@@ -94,6 +103,32 @@ impl Walk<'_> {
         }
     }
 
+    /// A shared connection: one that is open, or a new one for all who wait for it.
+    async fn share(&self, balancer: &Balancer, lease: &Lease) -> Result<Handle, Failure> {
+        let endpoint = lease.endpoint();
+        let slot = timeout(self.time_to_bind(), endpoint.multiplexed().slot());
+        let dialing = match slot.await {
+            Ok(Slot::Ready(handle)) => return Ok(handle),
+            Ok(Slot::Dial(dialing)) => dialing,
+            Ok(Slot::Failed(why)) => return Err(Failure::not_connected(&*why)),
+            Err(_) => return Err(self.no_time_to_connect(balancer)),
+        };
+        let connection = match self.dial(balancer, lease).await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                dialing.failed(&failure.message);
+                return Err(failure);
+            }
+        };
+        let limit = balancer.client.connect_timeout.min(self.time_to_bind());
+        let opened = dialing.opened(connection, &balancer.client.h2, limit).await;
+        opened.map_err(|e| {
+            lease.connect_failed(Instant::now());
+            balancer.stats.connect_failures.inc();
+            self.connect_failed(balancer, endpoint, &e.to_string())
+        })
+    }
+
     /// A new connection.
     async fn dial(&self, balancer: &Balancer, lease: &Lease) -> Result<Connection, Failure> {
         let endpoint = lease.endpoint();
@@ -118,14 +153,18 @@ impl Walk<'_> {
                 lease.connect_failed(Instant::now());
                 stats.connect_failures.inc();
                 stats.failed_connect_latency.observe(begin.elapsed());
-                Err(Failure::connect_failed(
-                    &self.route.shown,
-                    balancer.id(),
-                    &balancer.addresses(SHOWN_ADDRESSES),
-                    endpoint.addr,
-                    &e.to_string(),
-                ))
+                Err(self.connect_failed(balancer, endpoint, &e.to_string()))
             }
         }
+    }
+
+    fn connect_failed(&self, balancer: &Balancer, endpoint: &Endpoint, why: &str) -> Failure {
+        Failure::connect_failed(
+            &self.route.shown,
+            balancer.id(),
+            &balancer.addresses(SHOWN_ADDRESSES),
+            endpoint.addr,
+            why,
+        )
     }
 }

@@ -274,10 +274,12 @@ impl Walk<'_> {
         self.telling.sent(&destination.trace);
         let mut wire = worker.buffers.scratch();
         forward::attempt(self.common, self.request, &destination, &mut wire);
+        let head_len = wire.len();
         wire.extend_from_slice(self.body);
         let attempt = Attempt {
             request: self.request,
             wire: &wire,
+            head_len,
             buffers: &worker.buffers,
             limits: self.server.limits(),
             takes_back,

@@ -72,6 +72,7 @@ pub(crate) struct Drain {
     is_draining: Arc<AtomicBool>,
     started: CancellationToken,
     idle_end: CancellationToken,
+    forced: CancellationToken,
 }
 
 /// What a worker is started with.
@@ -106,6 +107,9 @@ const SWEEP: Duration = Duration::from_secs(2);
 /// instead of a connection that ends as the next request is written.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
+/// For telling peers that what is still open will not be finished.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 impl Setup {
     /// Runs the worker on this thread until it has drained.
     pub(crate) fn run(self) -> std::io::Result<()> {
@@ -121,6 +125,7 @@ impl Setup {
             is_draining: Arc::default(),
             started: CancellationToken::new(),
             idle_end: CancellationToken::new(),
+            forced: CancellationToken::new(),
         };
         let worker = Rc::new(Worker {
             buffers: Buffers::default(),
@@ -156,7 +161,11 @@ impl Setup {
         let is_empty = tokio::time::timeout(idle_grace, worker.tasks.end()).await;
         if is_empty.is_err() {
             drain.idle_end.cancel();
-            let _ = tokio::time::timeout_at(deadline, worker.tasks.end()).await;
+            let is_empty = tokio::time::timeout_at(deadline, worker.tasks.end()).await;
+            if is_empty.is_err() {
+                drain.forced.cancel();
+                let _ = tokio::time::timeout(LAST_WORDS, worker.tasks.end()).await;
+            }
         }
         Ok(())
     }
@@ -265,6 +274,11 @@ impl Drain {
     /// When idle connections end.
     pub(crate) async fn idle_end(&self) {
         self.idle_end.cancelled().await;
+    }
+
+    /// When what is still open is given up.
+    pub(crate) async fn forced(&self) {
+        self.forced.cancelled().await;
     }
 
     fn start(&self) {

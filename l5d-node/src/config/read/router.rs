@@ -26,9 +26,6 @@ const PROPAGATORS: Kinds = Kinds {
 /// Protocols of 1.x that are recognised (19).
 const OTHER_PROTOCOLS: [&str; 3] = ["thrift", "mux", "thriftmux"];
 
-/// Whether HTTP/2 listeners can be served.
-const HAS_H2: bool = false;
-
 pub(super) fn read(section: &mut Section<'_>, servers: &mut Servers) -> Option<Router> {
     let protocol = protocol(section)?;
     let default = Router::default();
@@ -217,8 +214,7 @@ fn protocol(section: &mut Section<'_>) -> Option<Protocol> {
     let router = label.unwrap_or_else(|| protocol.clone());
     let message = match protocol.as_str() {
         "http" => return Some(Protocol::Http),
-        "h2" if HAS_H2 => return Some(Protocol::H2),
-        "h2" => format!("router {router}: protocol `h2` is not supported yet"),
+        "h2" => return Some(Protocol::H2),
         other if OTHER_PROTOCOLS.contains(&other) => {
             format!("router {router}: protocol `{other}` is not supported")
         }
@@ -228,8 +224,7 @@ fn protocol(section: &mut Section<'_>) -> Option<Protocol> {
         ),
     };
     section.ignore_rest();
-    let usable = if HAS_H2 { "http, h2" } else { "http" };
-    let help = format!("protocols that can be used: {usable}");
+    let help = "protocols that can be used: http, h2".to_owned();
     section.reader().mistake(spot, message, Some(help));
     None
 }

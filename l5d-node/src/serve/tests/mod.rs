@@ -3,6 +3,7 @@
 mod bodies;
 mod context;
 mod errors;
+mod http2;
 mod identify;
 mod messages;
 mod requeue;
@@ -274,6 +275,13 @@ impl Peer {
                 return None;
             }
         }
+    }
+
+    pub(super) async fn bytes(&mut self, n: usize) -> Vec<u8> {
+        while self.buf.len() < n {
+            assert!(self.more().await > 0, "ended too early");
+        }
+        self.buf.drain(..n).collect()
     }
 
     async fn exactly(&mut self, n: usize) -> String {

@@ -14,11 +14,13 @@ pub(crate) struct Limits {
     pub(crate) fields: usize,
 }
 
-/// HTTP/1.0 or HTTP/1.1.
+/// What a message came as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     Http10,
     Http11,
+    /// Never on a connection of ours as such: a head of HTTP/2 in the form of HTTP/1 (`serve::h2`).
+    Http2,
 }
 
 /// A request's head; offsets from its first byte.

@@ -1,0 +1,134 @@
+//! The shared connections to one endpoint: found, opened one at a time, let go.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{BeginError, Handle, Multiplexed, begin};
+use crate::config::H2Settings;
+use crate::connect::Connection;
+
+/// The connections to one endpoint, of one worker.
+#[derive(Debug, Default)]
+pub struct Shared {
+    open: RefCell<Vec<Rc<Multiplexed>>>,
+    is_dialing: Cell<bool>,
+    /// How often a dial has failed, and what the last one said.
+    failures: Cell<u64>,
+    why: RefCell<Arc<str>>,
+    dialed: Notify,
+}
+
+/// What there is for a stream.
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// A connection.
+    Ready(Handle),
+    /// None, and nobody opens one: do so.
+    Dial(Dialing<'a>),
+    /// Somebody tried meanwhile, in vain, and why.
+    Failed(Arc<str>),
+}
+
+/// The right to open a connection. Dropped, somebody else gets it.
+#[derive(Debug)]
+pub struct Dialing<'a>(&'a Shared);
+
+/// Connections to one endpoint, of one worker. More streams than they have room for wait.
+const MOST: usize = 8;
+/// Longest time without a stream (node-proxy 17).
+const IDLE_LIMIT: Duration = Duration::from_secs(300);
+
+impl Shared {
+    /// A connection with room, or the right to open one; waits while somebody else does. Cancel safe.
+    pub async fn slot(&self) -> Slot<'_> {
+        let failures = self.failures.get();
+        loop {
+            if let Some(handle) = self.find() {
+                return Slot::Ready(handle);
+            }
+            if self.failures.get() != failures {
+                return Slot::Failed(self.why.borrow().clone());
+            }
+            if !self.is_dialing.replace(true) {
+                return Slot::Dial(Dialing(self));
+            }
+            self.dialed.notified().await;
+        }
+    }
+
+    /// The fullest connection that has room, so that the others can empty; if none has and there are enough, the emptiest.
+    fn find(&self) -> Option<Handle> {
+        let mut open = self.open.borrow_mut();
+        open.retain(|c| c.is_usable());
+        let streams = |c: &&Rc<Multiplexed>| c.link.streams.get();
+        let roomy = open.iter().filter(|c| c.has_room()).max_by_key(streams);
+        let chosen = match roomy {
+            None if open.len() >= MOST => open.iter().min_by_key(streams),
+            roomy => roomy,
+        };
+        chosen.map(|c| c.handle())
+    }
+
+    /// Lets go of connections that nobody has used for long, and of ended ones.
+    pub fn sweep(&self, now: Instant) {
+        self.open.borrow_mut().retain(|c| {
+            let idle = now.saturating_duration_since(c.link.used.get());
+            !c.link.is_closed.get() && (c.link.streams.get() > 0 || idle <= IDLE_LIMIT)
+        });
+    }
+
+    /// Opens no more streams on any of them; those that are open go on.
+    pub fn clear(&self) {
+        self.open.borrow_mut().clear();
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Dialing<'_> {
+    /// The connection is open: begins HTTP/2 on it within `limit`, for all who wait.
+    pub async fn opened(
+        self,
+        connection: Connection,
+        settings: &H2Settings,
+        limit: Duration,
+    ) -> Result<Handle, BeginError> {
+        match begin(connection, settings, limit).await {
+            Ok(multiplexed) => {
+                let handle = multiplexed.handle();
+                self.0.open.borrow_mut().push(Rc::new(multiplexed));
+                Ok(handle)
+            }
+            Err(e) => {
+                self.failed(&e.to_string());
+                Err(e)
+            }
+        }
+    }
+
+    /// It cannot be opened: all who wait hear the same.
+    pub fn failed(self, why: &str) {
+        self.0.failures.set(self.0.failures.get() + 1);
+        *self.0.why.borrow_mut() = why.into();
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        self.0.is_dialing.set(false);
+        self.0.dialed.notify_waiters();
+    }
+}
