@@ -1,15 +1,16 @@
 //! `l5d-node CONFIG`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
+use l5d_node::admin::LogLevels;
 use l5d_node::app::{self, Options};
 use l5d_node::config::{self, ClientAuth, ClientTls, Config, Identity};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// The node proxy: one on each host. Routes HTTP requests by name and follows a namerd, which binds the names.
 #[derive(Debug, Parser)]
@@ -122,12 +123,12 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{:#}", config::effective(&config));
         return Ok(());
     }
-    log();
+    let levels = app::log();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(run(config, identity))
+        .block_on(run(config, identity, levels))
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Config> {
@@ -146,22 +147,20 @@ fn read(file: &PathBuf) -> anyhow::Result<Config> {
         .map_err(|mistakes| anyhow::anyhow!("mistakes in the configuration\n\n{mistakes}"))
 }
 
-fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-}
-
-async fn run(config: Config, identity: Identity) -> anyhow::Result<()> {
+async fn run(config: Config, identity: Identity, levels: Arc<dyn LogLevels>) -> anyhow::Result<()> {
     let mut signals = [SignalKind::terminate(), SignalKind::interrupt()]
         .map(signal)
         .into_iter()
         .collect::<Result<Vec<_>, _>>()
         .context("listening for signals")?;
-    let running = app::run(config, identity, Options::default())?;
+    let running = app::run(
+        config,
+        identity,
+        Options {
+            levels: Some(levels),
+            ..Options::default()
+        },
+    )?;
     tokio::select! {
         () = any(&mut signals) => tracing::info!("stopping; a second signal ends it at once"),
         () = running.stop_asked() => tracing::info!("stopping"),

@@ -1,12 +1,16 @@
 //! The admin server (node-proxy 15.3, 15.8): is it alive, may it serve, what happened, what is followed.
 //!
-//! In: HTTP requests of people and scrapers. Out: views of [`crate::cache`] and [`crate::serve`], taken when asked; the
-//! only change that can be asked for is a stop. It runs on a thread of its own and must never slow a request of the data
-//! plane.
+//! In: HTTP requests of people and scrapers. Out: views of [`crate::cache`], [`crate::serve`] and [`crate::tell`], taken when
+//! asked; what can be changed is levels of the log, sampling, and whether the process goes on. It runs on a thread of its own
+//! and must never slow a request of the data plane. [`routes`] has the paths, [`guard`] says which are served.
 
+mod guard;
+mod levels;
 mod metrics;
 mod page;
 mod ready;
+mod requests;
+mod routes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,19 +20,15 @@ use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{FollowSet, Table};
-use crate::config::{Config, Identity};
+use crate::config::{Config, Identity, Telemeter};
 use crate::serve::{Asker, Stats};
 use crate::tell::{Teller, Traces};
 
+pub use levels::{LogLevel, LogLevels, NoLevels};
 pub use metrics::Window;
 
 /// All that the pages show.
@@ -56,24 +56,13 @@ pub struct Sight {
     pub traces: Option<Arc<Traces>>,
     /// What came in the last minute.
     pub window: Window,
-    /// How the Prometheus page looks.
-    pub prometheus: PrometheusPage,
+    /// Levels of the log.
+    pub levels: Arc<dyn LogLevels>,
     /// When the process began to serve.
     pub started: tokio::time::Instant,
     /// Cancelled when a stop was asked for.
     pub stop: CancellationToken,
 }
-
-/// The Prometheus page (node-proxy 15.1, 15.3).
-#[derive(Clone, Debug, Default)]
-pub struct PrometheusPage {
-    /// In front of each name.
-    pub prefix: String,
-    /// Whether modern histograms are shown as well.
-    pub histograms: bool,
-}
-
-type Shared = State<Arc<Sight>>;
 
 /// Serves until `end` is cancelled; requests under way then have ended or are cut by the caller.
 ///
@@ -84,7 +73,7 @@ pub async fn serve(
     sight: Arc<Sight>,
     end: CancellationToken,
 ) -> std::io::Result<()> {
-    let served = axum::serve(listener, routes(sight.clone()))
+    let served = axum::serve(listener, routes::all(sight.clone()))
         .with_graceful_shutdown(end.cancelled_owned())
         .into_future();
     tokio::select! {
@@ -103,136 +92,31 @@ async fn look(sight: &Sight) -> Infallible {
     }
 }
 
-const PATHS: &[&str] = &[
-    "/",
-    "/admin",
-    "/admin/index.txt",
-    "/admin/metrics.json",
-    "/admin/metrics/prometheus",
-    "/admin/ping",
-    "/admin/server_info",
-    "/admin/shutdown",
-    "/bound-names.json",
-    "/client_state.json",
-    "/config.json",
-    "/delegator.json",
-    "/live",
-    "/metrics",
-    "/ready",
-    "/state.json",
-];
-
-fn routes(sight: Arc<Sight>) -> Router {
-    Router::new()
-        .route("/", get(front))
-        .route("/admin", get(index))
-        .route("/admin/index.txt", get(index))
-        .route("/admin/ping", get(|| async { "pong" }))
-        .route("/admin/server_info", get(server_info))
-        .route("/admin/shutdown", post(shutdown))
-        .route("/admin/metrics.json", get(metrics_json))
-        .route("/admin/metrics/prometheus", get(prometheus))
-        .route("/metrics", get(prometheus))
-        .route("/live", get(|| async { "live\n" }))
-        .route("/ready", get(ready))
-        .route("/config.json", get(config))
-        .route("/state.json", get(state))
-        .route("/client_state.json", get(client_state))
-        .route("/bound-names.json", get(bound_names))
-        .route("/delegator.json", get(delegator))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such page; /admin lists all\n") })
-        .with_state(sight)
+/// How the page of Prometheus looks (node-proxy 15.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct PrometheusPage {
+    /// Served here too, besides the usual places.
+    path: Option<String>,
+    /// In front of each name.
+    prefix: String,
+    /// Whether modern histograms are shown as well.
+    histograms: bool,
 }
 
-async fn index() -> String {
-    PATHS.iter().map(|path| format!("{path}\n")).collect()
-}
-
-async fn front(State(sight): Shared) -> Html<String> {
-    let loads = sight.asker.loads().await;
-    Html(page::render(&state::state(&sight, &loads)))
-}
-
-async fn state(State(sight): Shared) -> Response {
-    let loads = sight.asker.loads().await;
-    json(&state::state(&sight, &loads), true)
-}
-
-async fn ready(State(sight): Shared) -> Response {
-    match ready::missing(&sight) {
-        missing if missing.is_empty() => "ready\n".into_response(),
-        missing => {
-            let text: String = missing.iter().map(|m| format!("{m}\n")).collect();
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+impl PrometheusPage {
+    fn of(telemetry: &[Telemeter]) -> Self {
+        let asked = telemetry.iter().find_map(|telemeter| match telemeter {
+            Telemeter::Prometheus {
+                path,
+                prefix,
+                has_histograms,
+            } => Some(Self {
+                path: Some(path.clone()),
+                prefix: prefix.clone(),
+                histograms: *has_histograms,
+            }),
+            _ => None,
+        });
+        asked.unwrap_or_default()
     }
-}
-
-async fn shutdown(State(sight): Shared) -> &'static str {
-    tracing::info!("stop asked for by the admin server");
-    sight.stop.cancel();
-    "stopping\n"
-}
-
-async fn server_info() -> Response {
-    let info = serde_json::json!({
-        "name": "l5d-node",
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-    });
-    json(&info, false)
-}
-
-async fn prometheus(State(sight): Shared) -> Response {
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    let page = &sight.prometheus;
-    let samples = metrics::samples(&sight);
-    let text = metrics::prometheus(&samples, &page.prefix, page.histograms);
-    (kind, text).into_response()
-}
-
-async fn metrics_json(
-    State(sight): Shared,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Response {
-    let asked = |key: &str| {
-        query
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
-    };
-    let flat = metrics::flat(&metrics::samples(&sight), asked("q"));
-    let made = match asked("tree") {
-        Some("true") => metrics::nested(&flat),
-        _ => serde_json::Value::Object(flat),
-    };
-    json(&made, asked("pretty") == Some("true"))
-}
-
-async fn config(State(sight): Shared) -> Response {
-    json(&crate::config::effective(&sight.config), true)
-}
-
-async fn client_state(State(sight): Shared) -> Response {
-    json(&state::client_state(&sight), false)
-}
-
-async fn bound_names(State(sight): Shared) -> Response {
-    json(&state::bound_names(&sight), false)
-}
-
-async fn delegator() -> Response {
-    let text = "not supported yet on the node: ask namerd, with `namerctl explain` or its /api/1/delegate\n";
-    (StatusCode::NOT_IMPLEMENTED, text).into_response()
-}
-
-fn json(value: &serde_json::Value, is_pretty: bool) -> Response {
-    if !is_pretty {
-        return Json(value).into_response();
-    }
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, format!("{value:#}\n")).into_response()
 }

@@ -9,7 +9,7 @@ table{border-collapse:collapse;margin:.5em 0 1.5em}td,th{border:1px solid #ccc;p
 vertical-align:top}th{background:#f4f4f4}code{font-size:13px}.bad{background:#fdd}.warn{background:#ffd}";
 
 /// Text with what HTML would take for markup made harmless.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -205,6 +205,29 @@ pub(super) fn client_state(sight: &Sight) -> Value {
     Value::Object(made.collect())
 }
 
+/// What a router has bound through its interpreter, if it has one of this kind and namespace.
+pub(super) fn interpreter_state(
+    sight: &Sight,
+    label: &str,
+    kind: &str,
+    namespace: &str,
+) -> Option<Value> {
+    let mut routers = sight.config.routers.iter();
+    let index = routers.position(|r| r.label == label)?;
+    let config = &sight.config.routers[index].interpreter;
+    let root = config.root.as_deref().unwrap_or("default");
+    if config.kind != kind || root != namespace {
+        return None;
+    }
+    let cached = &sight.table.routers()[index];
+    let contacts = sight.namerds.iter().map(|set| contact(&set.contact()));
+    Some(json!({
+        "interpreter": interpreter(&sight.config.routers[index]),
+        "namerds": contacts.collect::<Vec<_>>(),
+        "names": names(cached).iter().map(|n| name(n)).collect::<Vec<_>>(),
+    }))
+}
+
 /// All ids that names are bound to, sorted.
 pub(super) fn bound_names(sight: &Sight) -> Value {
     let clusters = sight.namerds.iter().flat_map(|set| set.clusters.live());

@@ -11,10 +11,15 @@
 //!
 //! A stop ends them in this order, so that what drains can still be seen and is still kept up to date.
 
+#[cfg(test)]
+mod admin_tests;
 mod background;
+mod logging;
 #[cfg(test)]
 mod tests;
 mod thread;
+
+pub use logging::log;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::thread::Thread;
-use crate::admin::{self, Sight};
+use crate::admin::{self, LogLevels, NoLevels, Sight};
 use crate::cache::warm::{self, Scope};
 use crate::cache::{FollowSet, Names, Table};
 use crate::config::{Config, Identity, IdentityError};
@@ -35,8 +40,10 @@ use crate::tell::{AccessError, Tellers, Writer};
 use crate::tls::Tls;
 
 /// What is not in the configuration file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Levels of the log, if they can be changed.
+    pub levels: Option<Arc<dyn LogLevels>>,
     /// Worker threads; `None`: one for each processor.
     pub workers: Option<usize>,
     /// Makes the choices of balancers repeatable.
@@ -172,7 +179,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         tellers: tellers.routers,
         traces: tellers.traces.clone(),
         window: admin::Window::default(),
-        prometheus: admin::PrometheusPage::default(),
+        levels: options.levels.unwrap_or_else(|| Arc::new(NoLevels)),
         started: Instant::now(),
         stop,
     });

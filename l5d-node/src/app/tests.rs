@@ -235,6 +235,7 @@ fn start(namerd: SocketAddr, warm_file: Option<&FilePath>) -> Running {
     let options = Options {
         workers: Some(1),
         seed: Some(1),
+        ..Options::default()
     };
     run(config, identity, options).expect("it starts")
 }

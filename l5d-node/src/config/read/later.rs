@@ -12,7 +12,7 @@ pub(super) struct Later {
 }
 
 pub(super) const ADMIN: Later = Later {
-    refused: &["tls", "security", "httpIdentifierPort"],
+    refused: &["tls", "httpIdentifierPort"],
     without_effect: &["socketOptions"],
 };
 
@@ -21,8 +21,6 @@ pub(super) const ROUTER: Later = Later {
     without_effect: &[
         "originator",
         "tracePropagator",
-        "httpAccessLog",
-        "h2AccessLog",
         "viaPseudonym",
         "enforceDeadline",
         "timeoutStatus",
@@ -70,13 +68,6 @@ pub(super) const CLIENT: Later = Later {
         "pingTimeoutMs",
     ],
 };
-
-/// Telemeters, by kind.
-pub(super) const TELEMETERS: [&str; 3] = [
-    "io.l5d.recentRequests",
-    "io.l5d.tracelog",
-    "io.l5d.opentelemetry",
-];
 
 impl Later {
     /// Says so for each key that is there.

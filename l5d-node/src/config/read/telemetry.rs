@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use l5d_config::{Field, Kinds, Section};
 
-use super::later;
 use super::scalar::count;
 use crate::config::Telemeter;
 
@@ -33,10 +32,6 @@ pub(super) fn read(field: Field<'_>) -> Vec<Telemeter> {
 fn one(mut section: Section<'_>) -> Option<Telemeter> {
     let kind = section.kind(&TELEMETERS)?;
     let is_experimental = section.key("experimental").boolean().unwrap_or(false);
-    if later::TELEMETERS.contains(&kind) {
-        let message = format!("telemeter {kind} has no effect yet");
-        section.reader().warn(section.spot(), message, None);
-    }
     match kind {
         "io.l5d.prometheus" => prometheus(&section),
         "io.l5d.recentRequests" => {

@@ -328,7 +328,7 @@ fn what_would_be_unsafe_without_effect_is_refused() {
         "not supported yet",
     );
     has(
-        &format!("{MINIMAL}\nadmin: {{security: {{}}}}"),
+        &format!("{MINIMAL}\nadmin: {{httpIdentifierPort: 1}}"),
         "not supported yet",
     );
 }
