@@ -127,8 +127,7 @@ impl ControlPlane {
 
     /// Who checks tokens: the API server of the cluster, asked as the service account that namerd has.
     pub fn reviews(&self, cluster: &Cluster) -> Result<Arc<dyn Reviews>> {
-        let address = address(cluster, NAMERD)?;
-        Ok(Arc::new(Reviewer::new(address, "default".to_owned())?))
+        reviews(cluster, "default")
     }
 
     /// The same to nodes that prove themselves.
@@ -212,6 +211,12 @@ pub fn localnode() -> TransformerSpec {
 /// Where a cluster's API is, for the service account that namerd has.
 pub fn api_address(cluster: &Cluster) -> Result<Address> {
     address(cluster, NAMERD)
+}
+
+/// Who checks tokens, and rights to the dtabs in this Kubernetes namespace.
+pub fn reviews(cluster: &Cluster, namespace: &str) -> Result<Arc<dyn Reviews>> {
+    let address = address(cluster, NAMERD)?;
+    Ok(Arc::new(Reviewer::new(address, namespace.to_owned())?))
 }
 
 fn address(cluster: &Cluster, user: &str) -> Result<Address> {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -19,6 +20,7 @@ use super::accept::Peer;
 use super::methods::{self, Use};
 use super::serve::Api;
 use super::status;
+use super::until::UntilEnd;
 use crate::auth::NodeGuard;
 use crate::tls::Gate;
 
@@ -71,20 +73,25 @@ where
         let copy = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, copy);
         Box::pin(async move {
-            match may_ask(&guard, peer.as_ref(), &shown).await {
-                Ok(()) => inner.call(request).await,
-                Err(status) => Ok(status.into_http()),
-            }
+            let until = match may_ask(&guard, peer.as_ref(), &shown).await {
+                Ok(until) => until,
+                Err(status) => return Ok(status.into_http()),
+            };
+            let answer = inner.call(request).await?;
+            Ok(match until.filter(|_| what == Use::Stream) {
+                Some(until) => answer.map(|body| Body::new(UntilEnd::new(body, until))),
+                None => answer,
+            })
         })
     }
 }
 
-/// Whether the client has shown what it must.
+/// Whether the client has shown what it must, and when that ends.
 async fn may_ask(
     guard: &NodeGuard,
     peer: Option<&Peer>,
     shown: &Option<HeaderValue>,
-) -> Result<(), Status> {
+) -> Result<Option<Instant>, Status> {
     let shown = shown.as_ref().map(HeaderValue::as_bytes);
     let client = peer.and_then(|peer| peer.client.as_deref());
     guard.let_ask(client, shown).await.map_err(|denied| {

@@ -10,6 +10,9 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use l5d_resolver::v1;
 use prost::Message as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, Streaming};
 use tonic::{Code, Status};
@@ -17,6 +20,7 @@ use tonic::{Code, Status};
 use super::accept::Peer;
 use super::serve::Api;
 use super::status;
+use super::until::{self, Expiry};
 use crate::auth::NodeGuard;
 use crate::stream::{Chunks, Claim, Doors, End, follow};
 
@@ -46,13 +50,18 @@ pub(super) fn respond(
     let ups = Streaming::new_request(decoder, request.into_body(), None, Some(limits.hello_bytes));
     let ups = ups.map(|up| up.map_err(|status| status::to_end(&status)));
     let name = peer.as_ref().map_or(String::new(), |p| p.addr.to_string());
+    let aged = peer
+        .as_ref()
+        .map_or_else(Default::default, |p| match api.nodes.asks_tokens() {
+            true => p.aged.child_token(),
+            false => p.aged.clone(),
+        });
     let doors = Doors {
-        aged: peer
-            .as_ref()
-            .map_or_else(Default::default, |p| p.aged.clone()),
+        aged: aged.clone(),
         ..doors.clone()
     };
-    let claim = claim(Arc::clone(&api.nodes), peer.as_ref(), authorization);
+    let (tell, expiry) = expiry(&api.nodes, &aged).unzip();
+    let claim = claim(Arc::clone(&api.nodes), peer.as_ref(), authorization, tell);
     let (serving, chunks) = follow(api.hub.clone(), doors, name, claim, ups);
     let task = tokio::spawn(async move {
         let end = serving.await;
@@ -65,6 +74,7 @@ pub(super) fn respond(
     let mut response = Response::new(tonic::body::Body::new(FollowBody {
         chunks,
         session: Some(AbortOnDropHandle::new(task)),
+        expiry,
     }));
     response.headers_mut().insert(
         http::header::CONTENT_TYPE,
@@ -73,17 +83,32 @@ pub(super) fn respond(
     response
 }
 
+/// What ends a stream with its token, and how it is told when that is; nothing where no token is asked for.
+fn expiry(
+    guard: &NodeGuard,
+    aged: &CancellationToken,
+) -> Option<(oneshot::Sender<Instant>, Box<Expiry>)> {
+    let (tell, until) = oneshot::channel();
+    let expiry = || Box::new(Expiry::new(until, aged.clone()));
+    guard.asks_tokens().then(|| (tell, expiry()))
+}
+
 /// What the node proves with its certificate or the value of `authorization`.
 fn claim(
     guard: Arc<NodeGuard>,
     peer: Option<&Peer>,
     authorization: Option<HeaderValue>,
+    tell: Option<oneshot::Sender<Instant>>,
 ) -> impl Future<Output = Result<Claim, End>> + use<> {
     let client = peer.and_then(|peer| peer.client.clone());
     async move {
         let shown = authorization.as_ref().map(HeaderValue::as_bytes);
         let proven = guard.prove(client.as_deref(), shown).await;
-        let proven = proven.map_err(status::denied)?;
+        let (proven, until) = proven.map_err(status::denied)?;
+        if let (Some(until), Some(tell)) = (until, tell) {
+            // Fails only if nobody reads the stream any more.
+            let _ = tell.send(until);
+        }
         let claim = move |node: &str| proven.allows(node).map_err(status::denied);
         Ok(Box::new(claim) as Claim)
     }
@@ -93,6 +118,8 @@ fn claim(
 struct FollowBody {
     chunks: Chunks,
     session: Option<AbortOnDropHandle<End>>,
+    /// Where tokens are a proof.
+    expiry: Option<Box<Expiry>>,
 }
 
 impl Body for FollowBody {
@@ -103,15 +130,21 @@ impl Body for FollowBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(chunk) = ready!(self.chunks.poll_next(cx)) {
+        let me = &mut *self;
+        let expiry = me.expiry.as_mut().filter(|_| me.session.is_some());
+        let has_ended = expiry.is_some_and(|expiry| expiry.poll_end(cx).is_ready());
+        if !has_ended && let Some(chunk) = ready!(self.chunks.poll_next(cx)) {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(session) = &mut self.session else {
             return Poll::Ready(None);
         };
-        let status = match ready!(Pin::new(session).poll(cx)) {
-            Ok(end) => status::of_end(&end),
-            Err(_) => Status::internal("the session has panicked"),
+        let status = match has_ended {
+            true => until::ended(),
+            false => match ready!(Pin::new(session).poll(cx)) {
+                Ok(end) => status::of_end(&end),
+                Err(_) => Status::internal("the session has panicked"),
+            },
         };
         self.session = None;
         let mut trailers = HeaderMap::new();

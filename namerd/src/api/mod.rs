@@ -20,6 +20,7 @@ mod status;
 mod tests;
 pub mod thrift;
 mod tools;
+mod until;
 mod web;
 
 pub use serve::{Api, Offer, serve, serve_as};

@@ -99,6 +99,7 @@ impl Interfaces {
                         path_bytes: api.limits.path_bytes,
                         options: *options,
                         gate,
+                        asks_certificates: !interface.nodes.tools.is_empty(),
                         meter: Arc::clone(&core.meter),
                     };
                     interfaces

@@ -81,7 +81,7 @@ impl CallerGuard {
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Denied::Unchecked("this interface has nobody who checks tokens".to_owned())
         })?;
-        let user = tokens.user(token).await?;
+        let user = tokens.owner(token).await?.user;
         let answer = tokens.reviews().access(&user, access).await;
         let answer = answer.map_err(|e| {
             tracing::warn!(error = %e, "rights could not be checked");

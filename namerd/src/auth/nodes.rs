@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::reviews::Reviews;
 use super::tokens::Tokens;
 use super::{Denied, bearer};
@@ -39,15 +41,22 @@ impl NodeGuard {
         Arc::new(Self::new(&NodeAuth::default(), None))
     }
 
-    /// The nodes that somebody may follow as, by a certificate and the value of `authorization`.
+    /// Whether a token is among the proofs of nodes.
+    pub fn asks_tokens(&self) -> bool {
+        self.wanted.proofs.contains(&NodeProof::ServiceAccount)
+    }
+
+    /// The nodes that somebody may follow as, by a certificate and the value of `authorization`, and when that ends: with the
+    /// token, unless a certificate proves as much.
     pub async fn prove(
         &self,
         client: Option<&ClientNames>,
         authorization: Option<&[u8]>,
-    ) -> Result<Proven, Denied> {
+    ) -> Result<(Proven, Option<Instant>), Denied> {
         if self.wanted.proofs.is_empty() {
-            return Ok(Proven::Anybody);
+            return Ok((Proven::Anybody, None));
         }
+        let mut until = None;
         let mut names = Vec::new();
         let mut reason = None;
         if self.wanted.proofs.contains(&NodeProof::Certificate) {
@@ -59,15 +68,19 @@ impl NodeGuard {
                 reason = Some(Denied::Unproven(self.nameless()));
             }
         }
-        if self.wanted.proofs.contains(&NodeProof::ServiceAccount) {
+        if self.asks_tokens() {
             match self.in_token(authorization).await {
-                Ok(name) => names.push(name),
+                Ok((name, end)) if !names.contains(&name) => {
+                    names.push(name);
+                    until = end;
+                }
+                Ok(_) => {}
                 Err(why) => reason = Some(why),
             }
         }
         match reason {
             Some(why) if names.is_empty() => Err(why),
-            _ => Ok(Proven::Nodes(names)),
+            _ => Ok((Proven::Nodes(names), until)),
         }
     }
 
@@ -92,7 +105,10 @@ impl NodeGuard {
         }
     }
 
-    async fn in_token(&self, authorization: Option<&[u8]>) -> Result<String, Denied> {
+    async fn in_token(
+        &self,
+        authorization: Option<&[u8]>,
+    ) -> Result<(String, Option<Instant>), Denied> {
         let token = bearer(authorization).ok_or_else(|| {
             Denied::Unproven(
                 "no token was shown: metadata `authorization: Bearer TOKEN` is wanted".to_owned(),
@@ -101,7 +117,8 @@ impl NodeGuard {
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Denied::Unchecked("this interface has nobody who checks tokens".to_owned())
         })?;
-        let user = tokens.user(token).await?;
+        let owner = tokens.owner(token).await?;
+        let user = owner.user;
         let account = user.service_account();
         let accounts = &self.wanted.service_accounts;
         if !accounts.is_empty() && !account.is_some_and(|account| accounts.contains(&account)) {
@@ -116,7 +133,7 @@ impl NodeGuard {
                 user.name
             ))
         })?;
-        Ok(node.to_owned())
+        Ok((node.to_owned(), owner.until))
     }
 }
 

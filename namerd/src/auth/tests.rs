@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::config::{CallerAuth, CallerProof, NodeAuth, NodeProof};
@@ -77,6 +77,16 @@ fn guard(script: &Arc<Script>, proofs: &[NodeProof], change: fn(&mut NodeAuth)) 
     NodeGuard::new(&wanted, Some(Arc::clone(script) as _))
 }
 
+/// What is proved, whenever that ends.
+async fn prove(
+    guard: &NodeGuard,
+    client: Option<&ClientNames>,
+    shown: Option<&[u8]>,
+) -> Result<Proven, Denied> {
+    let proven = guard.prove(client, shown).await;
+    proven.map(|(proven, _)| proven)
+}
+
 fn nodes(names: &[&str]) -> Result<Proven, Denied> {
     Ok(Proven::Nodes(
         names.iter().map(|n| (*n).to_owned()).collect(),
@@ -91,7 +101,7 @@ async fn a_token_proves_the_node_of_its_pod_and_no_other() {
     let script = Arc::<Script>::default();
     let guard = guard(&script, TOKEN, |_| {});
     let token = token("node-1", 3_600);
-    let proven = guard.prove(None, Some(token.as_bytes())).await;
+    let proven = prove(&guard, None, Some(token.as_bytes())).await;
     assert_eq!(proven, nodes(&["node-1"]));
     let proven = proven.expect("proven");
     assert_eq!(proven.allows("node-1"), Ok(()));
@@ -101,7 +111,7 @@ async fn a_token_proves_the_node_of_its_pod_and_no_other() {
             "{other}"
         );
     }
-    let unbound = guard.prove(None, Some(b"Bearer unbound")).await;
+    let unbound = prove(&guard, None, Some(b"Bearer unbound")).await;
     assert!(matches!(unbound, Err(Denied::Forbidden(_))), "{unbound:?}");
     for nothing in [
         None,
@@ -109,7 +119,7 @@ async fn a_token_proves_the_node_of_its_pod_and_no_other() {
         Some(b"Bearer "),
         Some(b"Bearer bad"),
     ] {
-        let proven = guard.prove(None, nothing).await;
+        let proven = prove(&guard, None, nothing).await;
         assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
     }
 }
@@ -125,10 +135,10 @@ async fn only_the_service_accounts_of_nodes_are_nodes() {
     });
     let token = token("node-1", 3_600);
     assert_eq!(
-        ours.prove(None, Some(token.as_bytes())).await,
+        prove(&ours, None, Some(token.as_bytes())).await,
         nodes(&["node-1"])
     );
-    let proven = others.prove(None, Some(token.as_bytes())).await;
+    let proven = prove(&others, None, Some(token.as_bytes())).await;
     assert!(matches!(proven, Err(Denied::Forbidden(_))), "{proven:?}");
 }
 
@@ -139,7 +149,7 @@ async fn a_token_is_asked_about_once_until_its_end_also_while_nobody_can_tell() 
     let token = token("node-1", 600);
     for _ in 0..3 {
         assert_eq!(
-            guard.prove(None, Some(token.as_bytes())).await,
+            prove(&guard, None, Some(token.as_bytes())).await,
             nodes(&["node-1"])
         );
     }
@@ -147,11 +157,11 @@ async fn a_token_is_asked_about_once_until_its_end_also_while_nobody_can_tell() 
     *script.is_away.lock() = true;
     advance(Duration::from_secs(500)).await;
     assert_eq!(
-        guard.prove(None, Some(token.as_bytes())).await,
+        prove(&guard, None, Some(token.as_bytes())).await,
         nodes(&["node-1"])
     );
     advance(Duration::from_secs(101)).await;
-    let proven = guard.prove(None, Some(token.as_bytes())).await;
+    let proven = prove(&guard, None, Some(token.as_bytes())).await;
     assert!(matches!(proven, Err(Denied::Unchecked(_))), "{proven:?}");
     assert_eq!(script.asked(), 2);
 }
@@ -162,7 +172,7 @@ async fn a_refusal_is_believed_for_a_short_time() {
     let guard = guard(&script, TOKEN, |_| {});
     for (seconds, asked) in [(0, 1), (5, 1), (6, 2)] {
         advance(Duration::from_secs(seconds)).await;
-        let proven = guard.prove(None, Some(b"Bearer bad")).await;
+        let proven = prove(&guard, None, Some(b"Bearer bad")).await;
         assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
         assert_eq!(script.asked(), asked);
     }
@@ -174,7 +184,7 @@ async fn what_is_remembered_is_bounded() {
     let guard = guard(&script, TOKEN, |_| {});
     for n in 0..25_000 {
         let bad = format!("Bearer bad{n}");
-        let _ = guard.prove(None, Some(bad.as_bytes())).await;
+        let _ = prove(&guard, None, Some(bad.as_bytes())).await;
     }
     let shown = format!("{guard:?}");
     let kept = shown.split("known: ").nth(1).expect("a count");
@@ -203,19 +213,19 @@ async fn a_certificate_proves_its_names() {
         dns: vec!["seven".to_owned()],
         common_name: Some("eight".to_owned()),
     };
-    assert_eq!(spiffe.prove(Some(&names), None).await, nodes(&["one"]));
-    assert_eq!(dns.prove(Some(&names), None).await, nodes(&["seven"]));
+    assert_eq!(prove(&spiffe, Some(&names), None).await, nodes(&["one"]));
+    assert_eq!(prove(&dns, Some(&names), None).await, nodes(&["seven"]));
     for guard in [&spiffe, &dns] {
         for client in [None, Some(&ClientNames::default())] {
-            let proven = guard.prove(client, None).await;
+            let proven = prove(guard, client, None).await;
             assert!(matches!(proven, Err(Denied::Unproven(_))), "{proven:?}");
         }
     }
     let either = guard(&script, &[CERTIFICATE, TOKEN].concat(), |_| {});
     let token = token("node-1", 3_600);
-    let both = either.prove(Some(&names), Some(token.as_bytes())).await;
+    let both = prove(&either, Some(&names), Some(token.as_bytes())).await;
     assert_eq!(both, nodes(&["seven", "node-1"]));
-    assert_eq!(either.prove(Some(&names), None).await, nodes(&["seven"]));
+    assert_eq!(prove(&either, Some(&names), None).await, nodes(&["seven"]));
 }
 
 #[tokio::test]
@@ -232,7 +242,7 @@ async fn who_asks_need_not_be_a_node_but_somebody() {
     let (nobody, good) = (Some(ClientNames::default()), &b"Bearer unbound"[..]);
     let open = tools(&[]);
     assert!(!open.asks_tools());
-    assert_eq!(open.let_ask(None, None).await, Ok(()));
+    assert_eq!(open.let_ask(None, None).await, Ok(None));
     for (proofs, client, shown, is_let_in) in [
         (&[certificate][..], &nobody, None, true),
         (&[certificate], &None, Some(good), false),
@@ -247,13 +257,47 @@ async fn who_asks_need_not_be_a_node_but_somebody() {
         assert!(guard.asks_tools());
         let asked = guard.let_ask(client.as_ref(), shown).await;
         match is_let_in {
-            true => assert_eq!(asked, Ok(()), "{proofs:?}"),
+            true => assert_eq!(asked, Ok(None), "{proofs:?}"),
             false => assert!(matches!(asked, Err(Denied::Unproven(_))), "{asked:?}"),
         }
     }
     *script.is_away.lock() = true;
     let asked = tools(&[token]).let_ask(None, Some(good)).await;
     assert!(matches!(asked, Err(Denied::Unchecked(_))), "{asked:?}");
+}
+
+/// A token's end is said, to those who let streams in by it; a certificate that proves as much has none.
+#[tokio::test(start_paused = true)]
+async fn what_a_token_lets_in_ends_with_it() {
+    let script = Arc::<Script>::default();
+    let wanted = NodeAuth {
+        tools: vec![CallerProof::Token],
+        ..NodeAuth::default()
+    };
+    let tools = NodeGuard::new(&wanted, Some(Arc::clone(&script) as _));
+    let shown = token("node-1", 600);
+    let left = |until: Option<Instant>| {
+        let left = until.expect("an end").duration_since(Instant::now());
+        left.as_secs().div_ceil(10) * 10
+    };
+    let asked = tools.let_ask(None, Some(shown.as_bytes())).await;
+    assert_eq!(left(asked.expect("good")), 600);
+    advance(Duration::from_secs(100)).await;
+    let asked = tools.let_ask(None, Some(shown.as_bytes())).await;
+    assert_eq!(left(asked.expect("remembered")), 500, "of the first answer");
+    let either = guard(&script, &[CERTIFICATE, TOKEN].concat(), |_| {});
+    let names = ClientNames {
+        dns: vec!["node-1".to_owned()],
+        ..ClientNames::default()
+    };
+    let (_, until) = either
+        .prove(None, Some(shown.as_bytes()))
+        .await
+        .expect("good");
+    assert_eq!(left(until), 600);
+    let shown = Some(shown.as_bytes());
+    let (proven, until) = either.prove(Some(&names), shown).await.expect("good");
+    assert_eq!((proven, until), (nodes(&["node-1"]).expect("some"), None));
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ const KEPT: usize = 20_000;
 const REFUSED: Duration = Duration::from_secs(10);
 /// How long a token without an end of its own is believed.
 const ENDLESS: Duration = Duration::from_secs(300);
+/// A token that says to hold longer holds so long: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Whose tokens these are.
 pub(super) struct Tokens {
@@ -37,7 +39,15 @@ pub(super) struct Tokens {
 #[derive(Clone)]
 struct Known {
     until: Instant,
-    verdict: Result<Arc<TokenUser>, String>,
+    verdict: Result<Owner, String>,
+}
+
+/// Whose a token is, and for how long.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) user: Arc<TokenUser>,
+    /// The token's end, if it says one.
+    pub(super) until: Option<Instant>,
 }
 
 impl Tokens {
@@ -55,7 +65,7 @@ impl Tokens {
     }
 
     /// The owner of a token.
-    pub(super) async fn user(&self, token: &str) -> Result<Arc<TokenUser>, Denied> {
+    pub(super) async fn owner(&self, token: &str) -> Result<Owner, Denied> {
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let known = self.known.lock().get(&key).cloned();
         let verdict = match known.filter(|known| known.until > Instant::now()) {
@@ -65,11 +75,7 @@ impl Tokens {
         verdict.map_err(Denied::Unproven)
     }
 
-    async fn ask(
-        &self,
-        token: &str,
-        key: [u8; 32],
-    ) -> Result<Result<Arc<TokenUser>, String>, Denied> {
+    async fn ask(&self, token: &str, key: [u8; 32]) -> Result<Result<Owner, String>, Denied> {
         let asked = async {
             let _room = self.room.acquire().await;
             self.reviews.token(token, &self.audiences).await
@@ -81,14 +87,19 @@ impl Tokens {
             Denied::Unchecked(format!("the token cannot be checked now: {e}"))
         })?;
         let (holds, verdict) = match verdict {
-            Verdict::User(user) => (lifetime(token), Ok(Arc::new(user))),
+            Verdict::User(user) => {
+                let left = lifetime(token);
+                let until = left.map(|left| Instant::now() + left);
+                let user = Arc::new(user);
+                (left.unwrap_or(ENDLESS), Ok(Owner { user, until }))
+            }
             Verdict::No(why) => (REFUSED, Err(format!("the token is not accepted: {why}"))),
         };
         self.keep(key, holds, verdict.clone());
         Ok(verdict)
     }
 
-    fn keep(&self, key: [u8; 32], holds: Duration, verdict: Result<Arc<TokenUser>, String>) {
+    fn keep(&self, key: [u8; 32], holds: Duration, verdict: Result<Owner, String>) {
         let now = Instant::now();
         let mut known = self.known.lock();
         if known.len() >= KEPT {
@@ -104,16 +115,16 @@ impl Tokens {
     }
 }
 
-/// How long a token that was just accepted holds on. Only such a one is read: before, anybody could have written it.
-fn lifetime(token: &str) -> Duration {
+/// How long a token that was just accepted holds on, if it says so. Only such a one is read: before, anybody could have
+/// written it.
+fn lifetime(token: &str) -> Option<Duration> {
     let claims = token.split('.').nth(1).unwrap_or_default();
     let claims = URL_SAFE_NO_PAD.decode(claims).unwrap_or_default();
     let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap_or_default();
-    let Some(end) = claims["exp"].as_u64() else {
-        return ENDLESS;
-    };
+    let end = Duration::from_secs(claims["exp"].as_u64()?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Duration::from_secs(end).saturating_sub(now.unwrap_or_default())
+    // No more than a clock can hold.
+    Some(end.saturating_sub(now.unwrap_or_default()).min(LONGEST))
 }
 
 impl fmt::Debug for Tokens {

@@ -1,5 +1,7 @@
 //! Whether somebody who need not be a node may ask for names and addresses.
 
+use tokio::time::Instant;
+
 use super::{Denied, NodeGuard, bearer};
 use crate::config::CallerProof;
 use crate::tls::ClientNames;
@@ -11,16 +13,16 @@ impl NodeGuard {
     }
 
     /// Whether somebody may ask, by a certificate that the authority has vouched for, or by a token in the value of
-    /// `authorization` that the API server accepts, whoever they are.
+    /// `authorization` that the API server accepts, whoever they are. Says when that ends: with the token.
     pub async fn let_ask(
         &self,
         client: Option<&ClientNames>,
         authorization: Option<&[u8]>,
-    ) -> Result<(), Denied> {
+    ) -> Result<Option<Instant>, Denied> {
         let tools = &self.wanted.tools;
         let by_certificate = tools.contains(&CallerProof::Certificate);
         if tools.is_empty() || (by_certificate && client.is_some()) {
-            return Ok(());
+            return Ok(None);
         }
         let (certificate, token) = (
             "a client certificate",
@@ -43,6 +45,6 @@ impl NodeGuard {
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Denied::Unchecked("this interface has nobody who checks tokens".to_owned())
         })?;
-        tokens.user(shown).await.map(drop)
+        tokens.owner(shown).await.map(|owner| owner.until)
     }
 }

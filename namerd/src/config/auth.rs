@@ -18,6 +18,12 @@
 //!     reads: none                # the same for everything that changes nothing
 //!     clients: [deployer]        # names in client certificates that may; left out: all of the authority (certificate)
 //!     audience: namerd           # left out: the API server's own (token)
+//! - kind: io.l5d.destination
+//!   auth:
+//!     callers: certificate       # none, certificate, token, or a list of the last two; host, port, audience as above
+//! - kind: io.l5d.thriftNameInterpreter
+//!   auth:
+//!     callers: certificate       # or none: thrift has no place for a token
 //! ```
 //!
 //! Left out as a whole, nobody has to prove anything, as in 1.x. On an address that others can reach, that is warned about
@@ -127,6 +133,44 @@ pub(super) fn nodes(section: &Section<'_>, server: &Server, env: Env<'_>) -> Nod
         tokens: token_check(&auth, env, &[NODE_AUDIENCE]),
         tools,
         proofs,
+    }
+}
+
+/// `auth` of `io.l5d.destination`: what Linkerd 2 proxies must show.
+pub(super) fn proxies(section: &Section<'_>, server: &Server, env: Env<'_>) -> NodeAuth {
+    let Some(auth) = block(section, server, "anybody can ask for names and addresses") else {
+        return NodeAuth::default();
+    };
+    let tools = proofs(auth.key("callers"), &auth, &CALLER_PROOFS);
+    needs_authority(&tools, CallerProof::Certificate, &auth, server);
+    NodeAuth {
+        tokens: token_check(&auth, env, &[NODE_AUDIENCE]),
+        tools,
+        ..NodeAuth::default()
+    }
+}
+
+/// `auth` of `io.l5d.thriftNameInterpreter`, whose protocol has no place for a token.
+pub(super) fn interpreters(section: &Section<'_>, server: &Server) -> NodeAuth {
+    let Some(auth) = block(section, server, "anybody can ask for names and addresses") else {
+        return NodeAuth::default();
+    };
+    let field = auth.key("callers");
+    let spot = field.spot();
+    let mut tools = proofs(field, &auth, &CALLER_PROOFS);
+    if tools.contains(&CallerProof::Token) {
+        let message = format!(
+            "{}.callers: a token cannot be shown over thrift",
+            auth.name()
+        );
+        let help = "use `certificate`, or the interpreter io.l5d.mesh in the node's configuration and io.l5d.mesh here";
+        auth.reader().mistake(spot, message, Some(help.to_owned()));
+    }
+    tools.retain(|proof| *proof == CallerProof::Certificate);
+    needs_authority(&tools, CallerProof::Certificate, &auth, server);
+    NodeAuth {
+        tools,
+        ..NodeAuth::default()
     }
 }
 

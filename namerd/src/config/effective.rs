@@ -4,9 +4,9 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage, IngressRules, Interface,
-    InterfaceKind, K8sNamer, Namer, NamerKind, Security, Server, ServerTls, Storage, TlsVersion,
-    WatchOptions,
+    CIPHERS, CallerProof, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage,
+    IngressRules, Interface, InterfaceKind, K8sNamer, Namer, NamerKind, Security, Server,
+    ServerTls, Storage, TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -162,8 +162,17 @@ fn auth(interface: &Interface) -> Option<Value> {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     let tokens = match interface.kind {
-        // They have no such key.
-        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => return None,
+        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) if nodes.tools.is_empty() => {
+            return Some("none".into());
+        }
+        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => {
+            let names: Vec<_> = nodes.tools.iter().map(|proof| proof.name()).collect();
+            put("callers", names.into());
+            if !nodes.tools.contains(&CallerProof::Token) {
+                return Some(map.into());
+            }
+            &nodes.tokens
+        }
         InterfaceKind::Mesh(_) if nodes.proofs.len() + nodes.tools.len() == 0 => {
             return Some("none".into());
         }

@@ -123,7 +123,12 @@ fn interface(mut section: Section<'_>, env: Env<'_>) -> Option<(Interface, Claim
         InterfaceKind::HttpController => {
             interface.callers = auth::callers(&section, &interface.server, env);
         }
-        InterfaceKind::Destination(_) | InterfaceKind::Thrift(_) => {}
+        InterfaceKind::Destination(_) => {
+            interface.nodes = auth::proxies(&section, &interface.server, env);
+        }
+        InterfaceKind::Thrift(_) => {
+            interface.nodes = auth::interpreters(&section, &interface.server);
+        }
     }
     Some((interface, claim))
 }
@@ -227,7 +232,7 @@ impl Default for DestinationOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use super::super::{CallerProof, Config};
     use super::*;
 
     fn read(interface: &str) -> Result<Config, Vec<String>> {
@@ -280,6 +285,50 @@ mod tests {
         assert_eq!(config.interfaces[0].kind, InterfaceKind::Thrift(options));
         let shown = config.effective();
         assert_eq!(shown["interfaces"][0]["cache"]["addrCacheActive"], 6);
+    }
+
+    /// The half-page interfaces keep people out too, where their protocols can.
+    #[test]
+    fn auth_of_destination_and_thrift_is_what_their_protocols_can_show() {
+        let tls = "tls: {certPath: c, keyPath: k, caCertPath: a}";
+        let api = "host: localhost, port: 8001";
+        let kinds = ["io.l5d.destination", "io.l5d.thriftNameInterpreter"];
+        for kind in kinds {
+            let config = read(&format!(
+                "kind: {kind}, {tls}, auth: {{callers: certificate, {api}}}"
+            ));
+            let config = match (kind, config) {
+                // It asks nobody, so it has no API server.
+                ("io.l5d.thriftNameInterpreter", Err(mistakes)) => {
+                    assert!(mistakes[0].contains("unknown key `host`"), "{mistakes:?}");
+                    read(&format!(
+                        "kind: {kind}, {tls}, auth: {{callers: certificate}}"
+                    ))
+                    .expect("good")
+                }
+                (_, config) => config.expect("good"),
+            };
+            assert_eq!(config.interfaces[0].nodes.tools, [CallerProof::Certificate]);
+            let shown = &config.effective()["interfaces"][0]["auth"];
+            assert_eq!(shown["callers"][0], "certificate", "{shown}");
+            let plain = read(&format!("kind: {kind}")).expect("good");
+            assert_eq!(plain.effective()["interfaces"][0]["auth"], "none");
+            let mistakes = read(&format!("kind: {kind}, auth: {{callers: certificate}}"));
+            let mistakes = mistakes.expect_err("no authority");
+            assert!(
+                mistakes.iter().any(|m| m.contains("caCertPath")),
+                "{mistakes:?}"
+            );
+        }
+        let token = format!("kind: io.l5d.destination, auth: {{callers: token, {api}}}");
+        let config = read(&token).expect("good");
+        assert_eq!(config.interfaces[0].nodes.tools, [CallerProof::Token]);
+        let token = "kind: io.l5d.thriftNameInterpreter, auth: {callers: token}";
+        let mistakes = read(token).expect_err("no place for it");
+        assert!(
+            mistakes[0].contains("a token cannot be shown over thrift"),
+            "{mistakes:?}"
+        );
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Thrift {
     pub options: ThriftOptions,
     /// What connections go through first.
     pub gate: Arc<Gate>,
+    /// Whether callers must have shown a certificate.
+    pub asks_certificates: bool,
     /// Where calls and limits are counted.
     pub meter: Arc<Meter>,
 }
@@ -67,10 +69,15 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// After an accept that failed (no file descriptors), before the next one.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// What callers are told that had to show a certificate.
+const NO_CERTIFICATE: &[u8] =
+    b"whoever asks here must show a client certificate; auth.callers of the interface says so";
+
 /// Serves until `stop`. When it returns, everything that it has spawned has ended.
 pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToken) {
     let calls = Calls::new(thrift.binder, thrift.path_bytes, thrift.options);
     let (calls, gate, meter) = (Arc::new(calls), thrift.gate, thrift.meter);
+    let asks_certificates = thrift.asks_certificates;
     let (room, connections) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
     let accept = async {
         loop {
@@ -96,7 +103,8 @@ pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToke
             };
             prepare(&stream, gate.options());
             let (gate, stop) = (Arc::clone(&gate), stop.clone());
-            let door = Door {
+            let mut door = Door {
+                may_ask: true,
                 calls: Arc::clone(&calls),
                 meter: Arc::clone(&meter),
                 gate: Arc::clone(&gate),
@@ -104,7 +112,10 @@ pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToke
             };
             connections.spawn(stop.run_until_cancelled_owned(async move {
                 let ended = match gate.enter(stream).await {
-                    Ok(socket) => connection(socket, &door).await.map_err(|e| e.to_string()),
+                    Ok(socket) => {
+                        door.may_ask = !asks_certificates || socket.client().is_some();
+                        connection(socket, &door).await.map_err(|e| e.to_string())
+                    }
                     Err(error) => Err(error.to_string()),
                 };
                 if let Err(error) = ended {
@@ -126,6 +137,8 @@ pub async fn serve(listener: TcpListener, thrift: Thrift, stop: CancellationToke
 
 /// What the calls of one connection need.
 struct Door {
+    /// Whether the caller has shown what it must.
+    may_ask: bool,
     calls: Arc<Calls>,
     meter: Arc<Meter>,
     gate: Arc<Gate>,
@@ -192,6 +205,10 @@ fn take(
         Incoming::Discarded(tag) => {
             tags.remove(&tag)?.abort();
             Some(mux::discarded(tag))
+        }
+        Incoming::Call { tag, old, .. } if !door.may_ask => {
+            measure::refused(&door.meter);
+            Some(mux::answer(tag, old, Ended::Error, NO_CERTIFICATE))
         }
         Incoming::Call { tag, old, payload } => {
             let has_room = tags.len() < CALLS && !tags.contains_key(&tag);

@@ -35,6 +35,7 @@ impl Client {
     fn behind(calls: &Arc<Calls>, gate: Arc<Gate>) -> Self {
         let (socket, theirs) = duplex(64 << 10);
         let door = Door {
+            may_ask: true,
             calls: Arc::clone(calls),
             meter: Arc::default(),
             gate,
