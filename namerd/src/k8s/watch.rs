@@ -205,6 +205,7 @@ impl<S: Sink> ApiWatch<S> {
             }
         };
         self.state(WatchState::Live);
+        self.backoff.live(Instant::now());
         loop {
             let line = timeout(patience, lines.next()).await.map_err(silent)?;
             match line.map_err(Failure::Cut)? {
