@@ -86,7 +86,7 @@ pub(crate) struct Network {
 }
 
 #[derive(Debug)]
-struct Channel {
+pub(super) struct Channel {
     channel: tonic::transport::Channel,
     /// `Bearer TOKEN`.
     authorization: Option<AsciiMetadataValue>,
@@ -140,12 +140,8 @@ impl Dialer for Network {
                 addr,
                 message: innermost(&e),
             };
-            let channel = Endpoint::from_shared(format!("http://{addr}"))
+            let channel = endpoint(addr)
                 .map_err(failed)?
-                .initial_stream_window_size(STREAM_WINDOW)
-                .http2_keep_alive_interval(PING_GAP)
-                .keep_alive_timeout(PING_TIME)
-                .keep_alive_while_idle(true)
                 .connect_with_connector(tower::service_fn(move |_| open(addr, tls.clone())))
                 .await
                 .map_err(failed)?;
@@ -156,6 +152,15 @@ impl Dialer for Network {
         }
         .boxed()
     }
+}
+
+/// A replica, and how a connection to it is kept alive (RES-14).
+pub(super) fn endpoint(addr: SocketAddr) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(format!("http://{addr}"))?
+        .initial_stream_window_size(STREAM_WINDOW)
+        .http2_keep_alive_interval(PING_GAP)
+        .keep_alive_timeout(PING_TIME)
+        .keep_alive_while_idle(true))
 }
 
 /// A connection, plain or TLS, with a limit of time for all of it.
@@ -192,6 +197,17 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+impl Channel {
+    /// Without a token.
+    #[cfg(test)]
+    pub(super) fn over(channel: tonic::transport::Channel) -> Self {
+        Self {
+            channel,
+            authorization: None,
+        }
+    }
 }
 
 impl Connection for Channel {

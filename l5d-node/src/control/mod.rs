@@ -14,6 +14,8 @@ mod position;
 mod secure;
 mod session;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod tests;
 
 pub use plan::Plan;
