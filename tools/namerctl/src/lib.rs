@@ -65,7 +65,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Delegate(args) => names::delegate(&settings()?, &args).await?,
         Command::Nodes(args) => nodes::nodes(&settings()?, &args).await?,
         Command::Ingress(args) => ingress::ingress(&settings()?, &args).await?,
-        Command::Check(args) => return check::run(&args).await,
+        Command::Check(args) => return check::run(&args, &settings()?).await,
         Command::Migrate(args) => return migrate::run(&args),
         Command::Completion(args) => shell::completion(&args)?,
         Command::Man(args) => shell::man(&args)?,

@@ -99,7 +99,8 @@ const HINT: &str = "is namerd running there, and is this its port (HTTP controll
 --resolver)? In a cluster: kubectl port-forward deployment/namerd 4180 4321";
 
 impl TlsFiles {
-    fn settings(&self) -> anyhow::Result<ClientTls> {
+    /// As the TLS library wants them.
+    pub(crate) fn settings(&self) -> anyhow::Result<ClientTls> {
         let client_auth = match (&self.cert, &self.key) {
             (None, None) => None,
             (Some(cert), Some(key)) => Some(ClientAuth {

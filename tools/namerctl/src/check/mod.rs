@@ -32,9 +32,10 @@ use self::api::Api;
 use self::facts::{Facts, Gateway};
 use self::namerd::Ports;
 use self::outcome::Outcomes;
-use self::peer::Peer;
+use self::peer::{Peer, Shown};
+use crate::settings::Settings;
 
-/// What to check.
+/// What to check. What is shown to namerd is that of the other commands: `--tls-cert` with `--tls-key`, `--token`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct CheckArgs {
     /// namerd's resolver port; its other ports are taken from --config, or are 4180 and 9991
@@ -92,8 +93,9 @@ fn account(text: &str) -> Result<(String, String), String> {
 }
 
 /// Runs the command: exit code 1 when a check failed.
-pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let outcomes = examine(args).await?;
+pub(crate) async fn run(args: &CheckArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let shown = Shown::new(settings)?;
+    let outcomes = examine(args, shown).await?;
     match args.output {
         Form::Table => crate::output::print(&outcomes.table())?,
         Form::Json => crate::output::print(&outcomes.json())?,
@@ -102,7 +104,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// All checks. An error only for arguments that cannot be used.
-async fn examine(args: &CheckArgs) -> anyhow::Result<Outcomes> {
+async fn examine(args: &CheckArgs, shown: Shown) -> anyhow::Result<Outcomes> {
     let mut facts = Facts {
         gateways: args.gateway.clone(),
         certificates: args.certificate.clone(),
@@ -122,7 +124,7 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Outcomes> {
     } else {
         in_cluster(args, &facts, &mut outcomes).await;
     }
-    match ports(args, &facts)? {
+    match ports(args, &facts, shown)? {
         Some(ports) => namerd::check(&ports, &mut outcomes).await,
         None => outcomes.skip(
             "namerd-grpc",
@@ -184,14 +186,14 @@ async fn served_certificate(api: &Api, outcomes: &mut Outcomes) {
         port: api.url.port_u16().unwrap_or(443),
     };
     // A server that does not answer is told by the check that follows.
-    if let Ok(reached) = peer.reach().await
+    if let Ok(reached) = peer.reach(&Shown::default()).await
         && let Some(chain) = &reached.chain
     {
         certificates::judge("the API server", chain, outcomes);
     }
 }
 
-fn ports(args: &CheckArgs, facts: &Facts) -> anyhow::Result<Option<Ports>> {
+fn ports(args: &CheckArgs, facts: &Facts, shown: Shown) -> anyhow::Result<Option<Ports>> {
     let Some(namerd) = &args.namerd else {
         return Ok(None);
     };
@@ -207,6 +209,7 @@ fn ports(args: &CheckArgs, facts: &Facts) -> anyhow::Result<Option<Ports>> {
         http: other(&args.controller, facts.http.unwrap_or(4180))?,
         admin: other(&args.admin, facts.admin.unwrap_or(9991))?,
         mesh,
+        shown,
     }))
 }
 

@@ -10,7 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::api::{PATIENCE, chain};
 use super::outcome::Outcomes;
-use super::peer::{Peer, Reached};
+use super::peer::{Peer, Reached, Shown};
 use super::{certificates, clock};
 
 /// Dtabs that are read one by one.
@@ -25,24 +25,27 @@ pub(crate) struct Ports {
     pub(crate) mesh: Peer,
     pub(crate) http: Peer,
     pub(crate) admin: Peer,
+    /// What they are shown.
+    pub(crate) shown: Shown,
 }
 
 /// Checks everything that can be reached.
 pub(crate) async fn check(ports: &Ports, outcomes: &mut Outcomes) {
     let mut version = None;
-    if let Some(admin) = reach("namerd-admin", &ports.admin, outcomes).await {
+    if let Some(admin) = reach("namerd-admin", &ports.admin, &ports.shown, outcomes).await {
         version = self::admin(&admin, outcomes).await;
     }
-    if let Some(http) = reach("namerd-http", &ports.http, outcomes).await {
+    if let Some(http) = reach("namerd-http", &ports.http, &ports.shown, outcomes).await {
         controller(&http, outcomes).await;
     }
-    let Some(mesh) = reach("namerd-grpc", &ports.mesh, outcomes).await else {
+    let Some(mesh) = reach("namerd-grpc", &ports.mesh, &ports.shown, outcomes).await else {
         return;
     };
     match channel(&mesh).await {
         Ok(channel) => {
             health(channel.clone(), &ports.mesh, outcomes).await;
-            nodes(channel, version.as_deref(), outcomes).await;
+            let token = mesh.token();
+            nodes(channel, token, version.as_deref(), outcomes).await;
         }
         Err(message) => {
             let hint = "the port must be that of an interface of kind io.l5d.mesh";
@@ -51,12 +54,22 @@ pub(crate) async fn check(ports: &Ports, outcomes: &mut Outcomes) {
     }
 }
 
-async fn reach(check: &'static str, peer: &Peer, outcomes: &mut Outcomes) -> Option<Reached> {
+async fn reach(
+    check: &'static str,
+    peer: &Peer,
+    shown: &Shown,
+    outcomes: &mut Outcomes,
+) -> Option<Reached> {
     let subject = peer.to_string();
-    match peer.reach().await {
+    match peer.reach(shown).await {
         Ok(reached) => {
             if let Some(chain) = &reached.chain {
                 certificates::judge(&subject, chain, outcomes);
+            }
+            if let Some(why) = &reached.kept {
+                let hint = "name whom to trust with --tls-ca, and the name in the certificate with --tls-server-name";
+                let seen = format!("the token was not sent: {why}");
+                outcomes.warn("token", &subject, seen, hint);
             }
             Some(reached)
         }
@@ -226,15 +239,24 @@ fn said(status: &tonic::Status) -> String {
 }
 
 /// Who follows this replica, how far behind, and with which version.
-async fn nodes(channel: Channel, version: Option<&str>, outcomes: &mut Outcomes) {
+async fn nodes(
+    channel: Channel,
+    token: Option<&str>,
+    version: Option<&str>,
+    outcomes: &mut Outcomes,
+) {
     const CHECK: &str = "nodes";
-    let request = NodesRequest {
+    let mut request = tonic::Request::new(NodesRequest {
         node: String::new(),
-    };
+    });
+    if let Some(Ok(value)) = token.map(|token| format!("Bearer {token}").parse()) {
+        request.metadata_mut().insert("authorization", value);
+    }
     let mut stream = match ResolverClient::new(channel).nodes(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
-            let hint = "nodes are listed to clients that may use the resolver API";
+            let hint = "nodes are listed to clients that may use the resolver API: a token goes with --token, a certificate \
+                        with --tls-cert and --tls-key";
             outcomes.skip(CHECK, "all", said(&status), hint);
             return;
         }

@@ -4,7 +4,7 @@ mod broken;
 mod namerd;
 
 use super::outcome::{Outcomes, Status};
-use super::{CheckArgs, examine};
+use super::{CheckArgs, Shown, examine};
 
 /// What the arguments are without flags.
 fn args() -> CheckArgs {
@@ -15,7 +15,13 @@ fn args() -> CheckArgs {
 }
 
 async fn outcomes(args: &CheckArgs) -> Outcomes {
-    examine(args).await.expect("the arguments can be used")
+    shown(args, Shown::default()).await
+}
+
+async fn shown(args: &CheckArgs, shown: Shown) -> Outcomes {
+    examine(args, shown)
+        .await
+        .expect("the arguments can be used")
 }
 
 /// Checks that are not well, in order: which, of what, and how.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use l5d_tests::double::Double;
+use l5d_tests::pki::Authority;
 use namerd::app::{NoLevels, Running};
 use namerd::config::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +11,10 @@ use tokio::net::TcpListener;
 
 use super::super::CheckArgs;
 use super::super::outcome::Status;
-use super::{args, outcomes, unwell};
+use super::{args, outcomes, shown, unwell};
+use crate::check::Shown;
+use crate::settings::Settings;
+use crate::tls::TlsFiles;
 
 async fn start(namers: &str) -> Running {
     let memory = "{kind: io.l5d.inMemory, namespaces: {default: '/svc => /a', other: ''}}";
@@ -340,4 +344,106 @@ async fn what_namerd_itself_finds_wrong_is_told() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("namerd did not tell: {}", outcomes(&args).await.table());
+}
+
+/// What all commands show is shown by `check` too: a certificate to whoever asks for one, a token only to those that are
+/// trusted with it.
+#[tokio::test]
+async fn a_namerd_that_keeps_people_out_is_shown_certificate_and_token() {
+    let double = Double::start([127, 0, 0, 1].into()).expect("starts");
+    double.reviews().add("jane", "namerd", "jane", None);
+    let (api, port) = (double.addr().ip(), double.addr().port());
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new("mesh").expect("an authority");
+    let write = |names: &[&str], file| {
+        let issued = authority.issue(names).expect("issued");
+        issued.write(folder.path(), file).expect("written")
+    };
+    let (cert, key) = write(&["127.0.0.1"], "server");
+    let client = write(&["tool"], "client");
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).expect("written");
+    let tls = format!(
+        "tls: {{certPath: {}, keyPath: {}, caCertPath: {}}}",
+        cert.display(),
+        key.display(),
+        ca.display()
+    );
+    let start = |auth: &str| {
+        let text = format!(
+            "admin: {{port: 0}}\nstorage: {{kind: io.l5d.inMemory}}\ninterfaces:\n\
+             - {{kind: io.l5d.httpController, port: 0}}\n- {{kind: io.l5d.mesh, port: 0, {tls}, auth: {{{auth}}}}}\n"
+        );
+        let (config, _) = Config::read("namerd.yml", &text, &|_| None).expect("a configuration");
+        namerd::app::run(config, Vec::new(), Arc::new(NoLevels))
+    };
+    let settings = |token: Option<&str>, files: TlsFiles| Settings {
+        base_url: String::new(),
+        resolvers: Vec::new(),
+        namespace: "default".to_owned(),
+        token: token.map(str::to_owned),
+        tls: files,
+        output: crate::output::Output {
+            format: None,
+            headers: true,
+        },
+    };
+    let trusting = TlsFiles {
+        ca: Some(ca),
+        ..TlsFiles::default()
+    };
+    let with_certificate = TlsFiles {
+        cert: Some(client.0),
+        key: Some(client.1),
+        ..TlsFiles::default()
+    };
+    let nobody = TlsFiles::default();
+    let by_token = format!("nodes: serviceAccount, host: {api}, port: {port}");
+    let by_certificate = "nodes: certificate";
+    for (auth, settings, nodes, is_kept) in [
+        (
+            by_certificate,
+            settings(None, with_certificate),
+            Status::Warn,
+            false,
+        ),
+        (
+            by_certificate,
+            settings(None, nobody.clone()),
+            Status::Skip,
+            false,
+        ),
+        (
+            &by_token,
+            settings(Some("jane"), trusting.clone()),
+            Status::Warn,
+            false,
+        ),
+        (
+            &by_token,
+            settings(Some("jane"), nobody),
+            Status::Skip,
+            true,
+        ),
+        (
+            &by_token,
+            settings(Some("joe"), trusting),
+            Status::Skip,
+            false,
+        ),
+    ] {
+        let namerd = start(auth).await.expect("namerd starts");
+        let shows = Shown::new(&settings).expect("can be shown");
+        let found = shown(&of(&namerd), shows).await;
+        let one = |check: &str| found.0.iter().find(|o| o.check == check);
+        let table = found.table();
+        assert_eq!(
+            one("nodes").map(|o| o.status),
+            Some(nodes),
+            "{auth}: {table}"
+        );
+        assert_eq!(one("token").is_some(), is_kept, "{auth}: {table}");
+        namerd.shutdown();
+        namerd.wait().await.expect("an orderly end");
+    }
 }
