@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::authority::Tolerant;
+use super::beside::{Beside, Orders};
 use super::patience::Patience;
 use super::web::Answers;
 use crate::stream::MOVE_WITHIN;
@@ -56,20 +58,6 @@ const HEADER_BYTES: u32 = 16 << 10;
 /// The head of a request of HTTP/1.1, which browsers speak grpc-web over.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// Tasks of the HTTP/2 library, counted so that shutdown can wait for them.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
-}
-
 /// Serves one connection, a socket or TLS over one, until it ends, or until `closing`, when open requests have `grace` to
 /// end.
 pub(super) async fn serve_connection<IO>(
@@ -91,7 +79,8 @@ pub(super) async fn serve_connection<IO>(
         request.extensions_mut().insert(peer.clone());
         request
     });
-    let mut http = auto::Builder::new(Tracked(tasks));
+    let beside = Beside::new(tasks);
+    let mut http = auto::Builder::new(beside.clone());
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(FIRST_REQUEST)
@@ -110,38 +99,56 @@ pub(super) async fn serve_connection<IO>(
         TokioIo::new(Tolerant::new(stream)),
         TowerToHyperService::new(service),
     );
-    let mut connection = std::pin::pin!(connection);
-    let silent = async {
-        tokio::time::sleep(FIRST_REQUEST).await;
-        if has_asked.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    let connection = std::pin::pin!(connection);
+    let orders = Orders::default();
+    let served = orders
+        .clone()
+        .obeyed_by(connection, |connection| connection.graceful_shutdown());
+    let heeded = async {
+        let silent = async {
+            tokio::time::sleep(FIRST_REQUEST).await;
+            if has_asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = abort.cancelled() => {}
+            () = silent => {}
+            () = leave(&orders, grow_old(age, aged), closing, grace) => {}
         }
     };
-    let mut silent = std::pin::pin!(silent);
-    let mut old = std::pin::pin!(grow_old(age, aged));
-    let mut is_old = false;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = abort.cancelled() => return,
-            () = silent.as_mut() => return,
-            () = old.as_mut(), if !is_old => {
-                // What is open ends by itself; what is new goes elsewhere.
-                is_old = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                match tokio::time::timeout(grace, connection).await {
-                    Ok(ended) => break ended,
-                    Err(_) => return,
-                }
-            }
-        }
+    let lives: [BoxFuture<'_, _>; 2] = [
+        Box::pin(async { Some(served.await) }),
+        Box::pin(async {
+            heeded.await;
+            None
+        }),
+    ];
+    let Some(ended) = beside.run(lives).await.flatten() else {
+        return;
     };
     if let Err(error) = ended {
         tracing::debug!(%addr, %error, "connection ended");
     }
+}
+
+/// Has the connection take nothing new when it is old or its port closes; ends when what is open has had its time.
+async fn leave(
+    orders: &Orders,
+    old: impl Future<Output = ()>,
+    closing: CancellationToken,
+    grace: Duration,
+) {
+    tokio::select! {
+        () = old => {
+            // What is open ends by itself; what is new goes elsewhere.
+            orders.leave();
+            closing.cancelled().await;
+        }
+        () = closing.cancelled() => {}
+    }
+    orders.leave();
+    tokio::time::sleep(grace).await;
 }
 
 /// Ends when no new requests are to come on this connection: after its age, give or take a tenth so that what was connected

@@ -3,6 +3,7 @@
 mod accept;
 mod ask;
 mod authority;
+mod beside;
 mod destination;
 mod explain;
 mod follow;
