@@ -16,8 +16,6 @@ use crate::stream::hello::{Router, refusal};
 pub(super) struct Interest {
     /// The number of the binding that answers it.
     pub(super) tree: u32,
-    /// Hash of the tree that the node still holds for it from before.
-    pub(super) held_tree: Option<u64>,
     overridden: bool,
 }
 
@@ -127,10 +125,12 @@ impl Session {
             wanted.id,
             Interest {
                 tree: binding.number,
-                held_tree: wanted.held_tree,
                 overridden,
             },
         );
+        if let Some(held) = wanted.held_tree {
+            self.held_trees.insert(wanted.id, held);
+        }
         let entry = &self.registered.entry;
         entry.follow(wanted.id, binding.number);
         self.ask_for_tree(wanted.id, wanted.held_tree, binding, now);
@@ -141,6 +141,7 @@ impl Session {
     pub(super) fn drop_interest(&mut self, id: u32) {
         // It may stand in the rest of a `Want`, if that was not worked off.
         self.inbox.retain(|wanted| wanted.id != id);
+        self.held_trees.remove(&id);
         let Some(interest) = self.interests.remove(&id) else {
             return;
         };

@@ -61,6 +61,8 @@ pub struct Session {
     resumable: u32,
     last_interest: Option<u32>,
     interests: HashMap<u32, Interest>,
+    /// For interests that have not been answered yet: hash of the tree that the node still holds from before.
+    held_trees: HashMap<u32, u64>,
     overrides: u32,
     bucket: Bucket,
 
@@ -163,6 +165,7 @@ impl Session {
             resumable: limits.interests,
             last_interest: None,
             interests: HashMap::default(),
+            held_trees: HashMap::default(),
             overrides: 0,
             bucket: Bucket::new(limits.want_burst, limits.wants_per_second, now),
             trees: HashMap::default(),

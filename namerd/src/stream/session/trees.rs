@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
 use smallvec::SmallVec;
@@ -12,33 +13,34 @@ use crate::bind::Binding;
 use crate::store::{Dep, Subscription};
 use crate::stream::tree_frames::{TreeFrames, TreeKind, TreeNow};
 
-/// Mostly one: kept in place, since a replica has a session's names times thousands of sessions.
-type Few = SmallVec<[u32; 4]>;
-
-/// One binding that interests of this session read.
+/// One binding that interests of this session read. A replica has a session's names times thousands of sessions, so what is
+/// needed for a moment only stands elsewhere.
 #[derive(Debug)]
 pub(super) struct FollowedTree {
     pub(super) frames: Arc<TreeFrames>,
     _bell: Subscription,
     users: u32,
-    /// Interests that have not been given this tree yet.
-    asking: Few,
-    told: Option<Told>,
-    /// The clusters of the last tree that was one: the node goes on serving it while the binding is pending or failed, so
-    /// they stay followed until another tree takes its place.
-    good: Few,
     /// Whether the node has a tree for one of the interests, told or held from before.
     has_good: bool,
+    told: Option<Arc<TreeNow>>,
+    /// The last one told that was a tree: the node goes on serving it while the binding is pending or failed, so its clusters
+    /// stay followed until another tree takes its place.
+    good: Option<Arc<TreeNow>>,
+    /// `None` when all is told.
+    untold: Option<Box<Untold>>,
+}
+
+/// What a binding's interests have not been told yet.
+#[derive(Debug, Default)]
+struct Untold {
+    /// Interests that have not been given this tree.
+    asking: Few,
     /// What is to be told next. Its clusters are followed already.
     next: Option<Next>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    version: u64,
-    hash: u64,
-    kind: TreeKind,
-}
+/// Mostly one.
+type Few = SmallVec<[u32; 4]>;
 
 #[derive(Debug)]
 struct Next {
@@ -68,20 +70,20 @@ impl Session {
                 _bell: binding.state.listen(listener, u64::from(number)),
                 frames: frames.tree(binding),
                 users: 0,
-                asking: Few::new(),
-                told: None,
-                good: Few::new(),
                 has_good: false,
-                next: None,
+                told: None,
+                good: None,
+                untold: None,
             }
         });
         tree.users += 1;
         tree.has_good |= held.is_some();
-        match tree.told {
+        match &tree.told {
             Some(told) if told.kind != TreeKind::Pending || held.is_none() => {
                 self.answers.push_back(interest);
+                self.answered(interest);
             }
-            _ => tree.asking.push(interest),
+            _ => tree.untold.get_or_insert_default().asking.push(interest),
         }
         self.forgets.remove(number);
         self.stage(number, now);
@@ -90,7 +92,9 @@ impl Session {
     /// One interest less reads it.
     pub(super) fn leave_tree(&mut self, number: u32, interest: u32) {
         if let Some(tree) = self.trees.get_mut(&number) {
-            tree.asking.retain(|id| *id != interest);
+            if let Some(untold) = &mut tree.untold {
+                untold.asking.retain(|id| *id != interest);
+            }
             tree.users -= 1;
             if tree.users == 0 {
                 self.waiting.remove(number);
@@ -112,18 +116,21 @@ impl Session {
             return;
         }
         let newest = tree.frames.now();
-        let before = tree.next.take();
-        let told = tree.told.is_some_and(|told| told.version == newest.version);
-        if !told || !tree.asking.is_empty() {
+        let told = tree.told.as_ref();
+        let told = told.is_some_and(|told| told.version == newest.version);
+        let mut untold = tree.untold.take().unwrap_or_default();
+        let before = untold.next.take();
+        if !told || !untold.asking.is_empty() {
             let hold = match &before {
                 Some(before) => before.hold,
                 None => (tree.has_good && newest.kind == TreeKind::Known)
                     .then(|| now + self.limits.hold),
             };
-            tree.next = Some(Next {
+            untold.next = Some(Next {
                 now: Arc::clone(&newest),
                 hold,
             });
+            tree.untold = Some(untold);
             newest.clusters.iter().for_each(|c| self.acquire(c));
             self.waiting.insert(number);
             self.scan = true;
@@ -159,12 +166,15 @@ impl Session {
         let Some(tree) = self.trees.get(&number) else {
             return false;
         };
-        let Some(next) = &tree.next else {
+        let Some(untold) = &tree.untold else {
+            return false;
+        };
+        let Some(next) = &untold.next else {
             return false;
         };
         if next.now.kind == TreeKind::Pending && tree.told.is_none() {
             // Who holds a tree from before hears nothing until it is known (5.4).
-            return tree.asking.iter().any(|id| self.held_tree(*id).is_none());
+            return untold.asking.iter().any(|id| self.held_tree(*id).is_none());
         }
         let told = |n: u32| self.clusters.get(&n).is_some_and(|c| c.told != 0);
         if !next.now.numbers().all(told) {
@@ -189,22 +199,21 @@ impl Session {
         let Some(tree) = self.trees.get_mut(&number) else {
             return;
         };
-        let Some(Next { now: next, .. }) = tree.next.take() else {
+        let Some(untold) = tree.untold.take_if(|untold| untold.next.is_some()) else {
+            return;
+        };
+        let Untold { asking, next } = *untold;
+        let Some(Next { now: next, .. }) = next else {
             return;
         };
         self.waiting.remove(number);
-        let asking = std::mem::take(&mut tree.asking);
-        let (first, before) = (tree.told.is_none(), tree.told.map_or(0, |told| told.hash));
-        let same = tree.told.is_some_and(|told| told.version == next.version);
-        tree.told = Some(Told {
-            version: next.version,
-            hash: next.hash,
-            kind: next.kind,
-        });
-        let mut left = Few::new();
+        let told = tree.told.replace(Arc::clone(&next));
+        let same = told.as_ref().is_some_and(|t| t.version == next.version);
+        let (first, before) = (told.is_none(), told.map_or(0, |told| told.hash));
+        let mut left = None;
         if next.kind == TreeKind::Known {
             tree.has_good = true;
-            left = std::mem::replace(&mut tree.good, next.numbers().collect());
+            left = tree.good.replace(Arc::clone(&next));
         }
         let frames = Arc::clone(&tree.frames);
         let confirmed = confirm.interests.len();
@@ -216,26 +225,31 @@ impl Session {
             } else if first && held == Some(next.hash) {
                 confirm.interests.push(id);
                 confirm.trees.push(number);
+                self.answered(id);
             } else {
                 self.answers.push_back(id);
+                self.answered(id);
             }
         }
         if confirm.interests.len() == confirmed && !same {
             self.push(frames.frame(&next));
             self.digest_due = true;
         }
-        if let Some(tree) = self.trees.get_mut(&number) {
-            tree.asking = still_asking;
+        if !still_asking.is_empty()
+            && let Some(tree) = self.trees.get_mut(&number)
+        {
+            tree.untold.get_or_insert_default().asking = still_asking;
         }
         self.digest.remove(number, before);
         self.digest.add(number, next.hash);
-        left.into_iter().for_each(|n| self.release(n));
+        let left = left.iter().flat_map(|left| left.numbers());
+        left.for_each(|n| self.release(n));
     }
 
     /// The tree told, once more, unless a newer one is on its way.
     pub(super) fn tell_tree_again(&mut self, number: u32) {
         if let Some(tree) = self.trees.get(&number)
-            && let Some(told) = tree.told
+            && let Some(told) = &tree.told
         {
             let now = tree.frames.now();
             if now.version == told.version && tree.users > 0 {
@@ -246,7 +260,15 @@ impl Session {
     }
 
     fn held_tree(&self, interest: u32) -> Option<u64> {
-        self.interests.get(&interest)?.held_tree
+        self.held_trees.get(&interest).copied()
+    }
+
+    /// What the node held from before for this interest does not count any more.
+    fn answered(&mut self, interest: u32) {
+        if self.held_trees.remove(&interest).is_some() && self.held_trees.is_empty() {
+            // Gives its room back.
+            self.held_trees = HashMap::default();
+        }
     }
 
     /// Takes a tree out that nobody reads; says whether the node knows of it.
@@ -259,12 +281,25 @@ impl Session {
         };
         self.waiting.remove(number);
         self.again.remove(number);
-        gone.good.iter().for_each(|n| self.release(*n));
-        if let Some(next) = gone.next {
-            next.now.numbers().for_each(|n| self.release(n));
-        }
+        let next = gone.untold.and_then(|untold| untold.next);
+        let used = [gone.good, next.map(|next| next.now)];
+        let used = used.iter().flatten().flat_map(|now| now.numbers());
+        used.for_each(|n| self.release(n));
+        let is_known = gone.told.is_some();
         let hash = gone.told.map_or(0, |told| told.hash);
         self.digest.remove(number, hash);
-        gone.told.is_some()
+        is_known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_followed_tree_takes_no_more_than_its_positions() {
+        assert!(size_of::<FollowedTree>() <= 56);
+        assert!(size_of::<super::super::clusters::FollowedCluster>() <= 48);
+        assert!(size_of::<super::super::interests::Interest>() <= 8);
     }
 }
