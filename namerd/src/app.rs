@@ -18,6 +18,7 @@ mod logging;
 mod namers;
 mod sources;
 mod stores;
+mod thread;
 mod traces;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use self::build::Core;
 use self::doors::{AdminThread, Interfaces};
+use self::thread::SourceThread;
 use crate::admin::LogLevels;
 use crate::config::Config;
 use crate::web::ListenError;
@@ -60,6 +62,9 @@ pub enum StartError {
         /// Which file and why.
         source: l5d_accesslog::OpenError,
     },
+    /// The thread of watches and stores cannot be had.
+    #[error("watches and stores cannot start: {0}")]
+    Sources(std::io::Error),
     /// The admin server's thread cannot be had.
     #[error("the admin server cannot start: {0}")]
     Admin(std::io::Error),
@@ -98,9 +103,13 @@ pub async fn run(
     let (stop, sources) = (CancellationToken::new(), CancellationToken::new());
     // Whatever goes wrong from here on, the tasks that were spawned end.
     let undo = sources.clone().drop_guard();
-    let core = Core::start(&config, &tracker, &sources)?;
+    let thread = SourceThread::start().map_err(StartError::Sources)?;
+    let core = {
+        let _spawned_there = thread.handle.enter();
+        Core::start(&config, &tracker, &sources)?
+    };
     let mut vital = JoinSet::new();
-    vital.spawn(core.engine.clone().run());
+    vital.spawn_on(core.engine.clone().run(), &thread.handle);
     vital.spawn(sweep(core.clone()));
     let watch_readiness = core.clone().watch_readiness();
     tracker.spawn(sources.clone().run_until_cancelled_owned(watch_readiness));
@@ -120,6 +129,7 @@ pub async fn run(
         admin,
         sources,
         tracker,
+        thread,
     };
     Ok(Running {
         addresses,
@@ -142,6 +152,8 @@ struct Life {
     admin: AdminThread,
     sources: CancellationToken,
     tracker: TaskTracker,
+    /// Where watches, stores and the engine run.
+    thread: SourceThread,
 }
 
 impl Life {
@@ -168,6 +180,7 @@ impl Life {
         {
             tracing::warn!("something did not end in time; cut off");
         }
+        self.thread.end().await;
         tracing::info!("stopped");
         died.map_or(Ok(()), Err)
     }

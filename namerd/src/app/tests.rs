@@ -157,6 +157,7 @@ async fn the_death_of_a_vital_part_ends_the_process_with_an_error() {
             .expect("listens"),
         sources,
         tracker,
+        thread: SourceThread::start().expect("a thread"),
     };
     let died = life.live(stop.clone(), Duration::from_secs(10)).await;
     assert!(died.expect_err("it died").to_string().contains("panic"));
