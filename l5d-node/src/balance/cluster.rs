@@ -12,7 +12,8 @@ use l5d_naming::{ClusterId, Path, Replicas};
 use tokio::time::Instant;
 
 use super::budget::Budget;
-use super::endpoint::{EndpointView, Lease};
+use super::endpoint::EndpointView;
+use super::lease::Lease;
 use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};

@@ -1,6 +1,6 @@
-//! One endpoint as a worker sees it: its load, its health, its connections; and one request's hold on it.
+//! One endpoint as a worker sees it: its load, its health, its connections.
 //!
-//! What became of a request comes in. Three things can set an endpoint aside, each for its own reason:
+//! What became of a request comes in, by its [`super::Lease`]. Three things can set an endpoint aside, each for its own reason:
 //!
 //! - **failure accrual** ([`super::accrual`]) for what it answers, by the service's classifier, and for failed connections;
 //! - a failed connection for a moment (100 ms, doubling up to 60 s, half of it jitter), since the next would most likely fail
@@ -24,9 +24,9 @@ use super::accrual::{Accrual, Change, Mark, State};
 use super::aperture::Aperture;
 use super::background;
 use super::cluster::ClientStats;
-use super::load::{LONGEST_PENALTY, PENALTY, PeakEwma};
+use super::load::PeakEwma;
 use crate::config::{BalancerKind, ClientSettings};
-use crate::connect::{Counter, NoSession, Pool, Session, h2};
+use crate::connect::{Counter, Pool, h2};
 
 /// One endpoint: its load, its health and its idle connections.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Endpoint {
     pub(super) load: PeakEwma,
     pool: Pool,
     multiplexed: h2::Shared,
-    accrual: Accrual,
+    pub(super) accrual: Accrual,
     /// Failed connections in a row.
     failures: Cell<u32>,
     /// Requests in a row that it could not hand on.
@@ -71,27 +71,6 @@ pub(super) struct Shared {
     /// An endpoint on probation has failed: the set must be looked through.
     pub(super) has_failed_probation: Cell<bool>,
     pub(super) rng: RefCell<fastrand::Rng>,
-}
-
-/// One endpoint, held by one request. Dropping it ends the request for the load, and for failure accrual too if nothing
-/// was said about it.
-#[derive(Debug)]
-pub struct Lease {
-    endpoint: Rc<Endpoint>,
-    start: Instant,
-    /// `None`: when this is dropped.
-    end: Cell<Option<Instant>>,
-    cost: Cell<Cost>,
-    /// Taken when the result is told.
-    mark: Cell<Option<Mark>>,
-}
-
-/// What a request says about how long the endpoint takes.
-#[derive(Clone, Copy, Debug)]
-enum Cost {
-    Time,
-    Nothing,
-    AtLeast(Duration),
 }
 
 /// Where an endpoint stands, for the admin pages.
@@ -206,6 +185,21 @@ impl Endpoint {
         }
     }
 
+    /// No connection could be opened to it.
+    pub(super) fn unreachable(self: &Rc<Self>, now: Instant) {
+        if self.shared.settings.fail_fast {
+            self.failures.set(self.failures.get().saturating_add(1));
+            self.fail_fast();
+        } else {
+            self.set_aside(&self.failures, (CONNECT_MIN, CONNECT_MAX), now);
+        }
+    }
+
+    /// It could not hand a request on.
+    pub(super) fn knows_nothing(&self, now: Instant) {
+        self.set_aside(&self.turned_away, (AWAY_MIN, AWAY_MAX), now);
+    }
+
     /// Sets it aside, each time for twice as long.
     fn set_aside(&self, failures: &Cell<u32>, (min, max): (Duration, Duration), now: Instant) {
         failures.set(failures.get().saturating_add(1));
@@ -216,7 +210,7 @@ impl Endpoint {
         self.out_until.set(Some(now + time.mul_f64(1.0 - jitter)));
     }
 
-    fn succeeded(&self, mark: Mark, now: Instant) {
+    pub(super) fn succeeded(&self, mark: Mark, now: Instant) {
         if self.turned_away.replace(0) > 0 {
             self.out_until.set(None);
         }
@@ -226,7 +220,7 @@ impl Endpoint {
         }
     }
 
-    fn failed(&self, mark: Mark, now: Instant) {
+    pub(super) fn failed(&self, mark: Mark, now: Instant) {
         let was_dead = self.is_dead();
         let change = self
             .accrual
@@ -357,145 +351,3 @@ impl Drop for Endpoint {
 
 /// The share that a new endpoint begins with.
 const COLDEST: f64 = 0.1;
-
-// === impl Lease ===
-
-impl Lease {
-    pub(super) fn new(endpoint: Rc<Endpoint>, now: Instant) -> Self {
-        endpoint.load.start();
-        if let Some(aperture) = &endpoint.shared.aperture {
-            aperture.started(now);
-        }
-        let mark = endpoint.accrual.dispatch(now);
-        if mark.is_probe {
-            endpoint.shared.stats.probes.inc();
-        }
-        Self {
-            endpoint,
-            start: now,
-            end: Cell::new(None),
-            cost: Cell::new(Cost::Time),
-            mark: Cell::new(Some(mark)),
-        }
-    }
-
-    /// The endpoint.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// A session with the endpoint: at once, unless there are as many as there may be (`maxSize`); then in turn, for no
-    /// longer than the queue's time limit or `most`. Cancel safe.
-    pub async fn session(&self, most: Duration) -> Result<Session, NoSession> {
-        let (pool, stats) = (self.endpoint.pool(), &self.endpoint.shared.stats);
-        if let Some(session) = pool.session() {
-            return Ok(session);
-        }
-        let waiting = Waiting::new(stats);
-        let session = pool.wait(most).await;
-        drop(waiting);
-        if matches!(session, Err(NoSession::TooManyWaiters | NoSession::Stuck)) {
-            stats.too_many_waiters.inc();
-        }
-        session
-    }
-
-    /// The service's classifier calls it a success. The first of these calls counts.
-    pub fn succeeded(&self, now: Instant) {
-        if let Some(mark) = self.mark.take() {
-            self.endpoint.succeeded(mark, now);
-        }
-    }
-
-    /// The service's classifier calls it a failure, or there was no answer. It costs the penalty at least, however fast it
-    /// came (node-proxy 17).
-    pub fn failed(&self, now: Instant) {
-        if let Some(mark) = self.mark.take() {
-            self.endpoint.failed(mark, now);
-        }
-        self.penalise(None);
-    }
-
-    /// It costs at least the penalty, or until the endpoint wants to be asked again.
-    pub fn penalise(&self, retry_after: Option<Duration>) {
-        let least = retry_after.map_or(PENALTY, |t| t.clamp(PENALTY, LONGEST_PENALTY));
-        self.cost.set(Cost::AtLeast(least));
-    }
-
-    /// It says that it was not handed on, and part of it is gone.
-    pub fn cannot_retry(&self) {
-        self.endpoint.shared.stats.cannot_retry.inc();
-    }
-
-    /// No connection could be opened.
-    pub fn connect_failed(&self, now: Instant) {
-        if let Some(mark) = self.mark.take() {
-            self.endpoint.failed(mark, now);
-        }
-        self.discount();
-        let endpoint = &self.endpoint;
-        if endpoint.shared.settings.fail_fast {
-            endpoint
-                .failures
-                .set(endpoint.failures.get().saturating_add(1));
-            endpoint.fail_fast();
-        } else {
-            endpoint.set_aside(&endpoint.failures, (CONNECT_MIN, CONNECT_MAX), now);
-        }
-    }
-
-    /// It answered that it cannot hand the request on (`l5d-retryable`), such as a gateway that does not know yet of the pod
-    /// behind it. Set aside: otherwise it takes its share of requests until the budget for sending them again is used up.
-    pub fn turned_away(&self, now: Instant) {
-        self.discount();
-        let endpoint = &self.endpoint;
-        endpoint.set_aside(&endpoint.turned_away, (AWAY_MIN, AWAY_MAX), now);
-    }
-
-    /// The time until now says nothing about the endpoint: no connection, or it did no work. A fast failure must not
-    /// make it look fast.
-    pub fn discount(&self) {
-        self.cost.set(Cost::Nothing);
-    }
-
-    /// The request has ended at `end`: for who has looked at the clock already.
-    pub fn ended(&self, end: Instant) {
-        self.end.set(Some(end));
-    }
-}
-
-/// Counts a request that waits for a connection.
-struct Waiting<'a>(&'a ClientStats);
-
-impl<'a> Waiting<'a> {
-    fn new(stats: &'a ClientStats) -> Self {
-        stats.waited.inc();
-        stats.waiters.inc();
-        Self(stats)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiters.dec();
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(mark) = self.mark.take() {
-            self.endpoint.accrual.ignored(mark);
-        }
-        let end = self.end.get().unwrap_or_else(Instant::now);
-        let took = end.saturating_duration_since(self.start);
-        let counted = match self.cost.get() {
-            Cost::Time => Some(took),
-            Cost::Nothing => None,
-            Cost::AtLeast(least) => Some(took.max(least)),
-        };
-        self.endpoint.load.end(counted, end);
-        if let Some(aperture) = &self.endpoint.shared.aperture {
-            aperture.ended(end);
-        }
-    }
-}

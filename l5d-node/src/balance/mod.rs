@@ -19,6 +19,7 @@ mod budget;
 mod choose;
 mod cluster;
 mod endpoint;
+mod lease;
 mod load;
 mod set;
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod tests;
 pub use backoff::Waits;
 pub use budget::Budget;
 pub use cluster::{Balancer, Balancers, ClientStats, Place, Unavailable};
-pub use endpoint::{Endpoint, EndpointView, Health, Lease};
+pub use endpoint::{Endpoint, EndpointView, Health};
+pub use lease::Lease;
 pub use load::PeakEwma;
 
 /// What stands below, for the layers above.

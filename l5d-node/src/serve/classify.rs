@@ -47,7 +47,6 @@ pub(crate) enum Missing {
     /// response, a stream that was reset.
     Broken,
     /// Reset by the peer with REFUSED_STREAM: it has done nothing.
-    #[allow(dead_code, reason = "streams come with HTTP/2")]
     Refused,
 }
 

@@ -25,6 +25,7 @@ mod exchange;
 mod forward;
 mod h2;
 mod half;
+mod limits;
 mod policy;
 mod pump;
 mod receive;

@@ -97,6 +97,16 @@ impl<'a> Judge<'a> {
         self.is_drained.set(false);
     }
 
+    /// Part of the request's body is gone: from now on it cannot be repeated.
+    pub(crate) fn lost(&self) {
+        self.can_repeat.set(false);
+    }
+
+    /// How many bytes of a body that streams are to be kept for another attempt.
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.service.retry_request_bytes
+    }
+
     /// The head of an answer has this status; `is_turned_away`: its destination has not seen the request.
     pub(crate) fn saw(&self, status: u16, is_turned_away: bool) {
         self.status.set(status);

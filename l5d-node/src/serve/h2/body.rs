@@ -13,6 +13,8 @@ pub(super) struct Body {
     /// What has come, while nobody has answered.
     kept: Vec<Bytes>,
     kept_bytes: usize,
+    /// Bytes that may be kept (`retryBufferSize.requestBytes`).
+    limit: usize,
     /// How much of `kept` this attempt has had.
     at: usize,
     end: Option<Option<HeaderMap>>,
@@ -25,8 +27,8 @@ pub(super) struct Body {
     released: usize,
 }
 
-/// Bytes kept for another attempt (node-proxy 17).
-const KEPT: usize = 64 << 10;
+/// What a piece costs besides its bytes: many small ones are not kept either.
+const PIECE: usize = 64;
 
 impl Body {
     pub(super) fn new(stream: RecvStream) -> Self {
@@ -34,6 +36,7 @@ impl Body {
             stream,
             kept: Vec::new(),
             kept_bytes: 0,
+            limit: 0,
             at: 0,
             end: None,
             is_committed: false,
@@ -43,14 +46,10 @@ impl Body {
         }
     }
 
-    /// Whether nothing is lost.
-    pub(super) fn can_repeat(&self) -> bool {
-        !self.is_lost
-    }
-
-    /// From the first byte on.
-    pub(super) fn rewind(&mut self) {
+    /// From the first byte on; no more than `limit` bytes are kept for another attempt.
+    pub(super) fn rewind(&mut self, limit: usize) {
         (self.at, self.passed) = (0, 0);
+        self.limit = limit;
     }
 
     fn keep(&mut self, bytes: &Bytes) {
@@ -58,8 +57,7 @@ impl Body {
             return;
         }
         self.kept_bytes += bytes.len();
-        // Each piece costs something besides its bytes.
-        if self.kept_bytes + self.kept.len() * 64 > KEPT {
+        if self.kept_bytes + self.kept.len() * PIECE > self.limit.saturating_add(PIECE) {
             self.is_lost = true;
             self.kept = Vec::new();
         } else {
@@ -105,6 +103,10 @@ impl Source for Body {
         self.released += new;
         // A stream that has ended needs no room.
         let _ = self.stream.flow_control().release_capacity(new);
+    }
+
+    fn can_repeat(&self) -> bool {
+        !self.is_lost
     }
 
     fn commit(&mut self) {

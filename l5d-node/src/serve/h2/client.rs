@@ -13,7 +13,7 @@ use super::answer::{Answer, is_grpc};
 use super::body::Body;
 use super::head;
 use super::over_h2::over_h2;
-use super::relay::{Responder, write};
+use super::relay::{Responder, Source as _, write};
 use crate::serve::buffer::Scratch;
 use crate::serve::exchange::{Attempt, Done, Outcome};
 use crate::serve::half::ClientHalf;
@@ -96,7 +96,7 @@ impl ClientHalf for Client {
     }
 
     async fn attempt(&mut self, attempt: &Attempt<'_>, upstream: &mut Upstream) -> Outcome {
-        self.body.rewind();
+        self.body.rewind(attempt.judge.request_bytes());
         match upstream {
             Upstream::Http2(handle) => {
                 let (body, reply) = (&mut self.body, &mut self.reply);

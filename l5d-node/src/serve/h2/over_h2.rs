@@ -95,7 +95,7 @@ async fn run<S: Source, R: Responder>(
     reply: &mut R,
 ) -> Result<Outcome, Reason> {
     let has_head = Cell::new(false);
-    let mut sending = pin!(send(source, to_server, ends, &has_head));
+    let mut sending = pin!(send(attempt, source, to_server, ends, &has_head));
     let mut receiving = pin!(receive(attempt, is_reused, response, reply, &has_head));
     let mut is_sending = true;
     let mut is_whole = false;
@@ -131,6 +131,7 @@ async fn run<S: Source, R: Responder>(
 
 /// Sends the request's body, then waits for the client to go away, if that shows where the body came from.
 async fn send<S: Source>(
+    attempt: &Attempt<'_>,
     source: &mut S,
     to_server: &mut SendStream<Bytes>,
     mut is_done: bool,
@@ -146,6 +147,10 @@ async fn send<S: Source>(
             _ = poll_fn(|cx| to_server.poll_reset(cx)) => return Sent::Stopped,
             next = source.next() => next,
         };
+        // Said before anything of it is on its way: an answer may come at once.
+        if !source.can_repeat() {
+            attempt.judge.lost();
+        }
         match next {
             Ok(Piece::Data(bytes, ends)) => {
                 let n = bytes.len();

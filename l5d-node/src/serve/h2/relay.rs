@@ -30,6 +30,9 @@ pub(crate) trait Source {
     /// Bytes that [`Source::next`] gave have been passed on: there is room for as many.
     fn passed(&mut self, bytes: usize);
 
+    /// Whether all that [`Source::next`] has given can be given again.
+    fn can_repeat(&self) -> bool;
+
     /// There will be no other attempt.
     fn commit(&mut self);
 }

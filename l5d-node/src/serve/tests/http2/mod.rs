@@ -3,6 +3,7 @@
 mod errors;
 mod messages;
 mod resets;
+mod retries;
 mod upstream;
 
 use std::future::Future;
