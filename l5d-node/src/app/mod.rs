@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod admin_tests;
 mod background;
+mod files;
 mod logging;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ use self::thread::Thread;
 use crate::admin::{self, LogLevels, NoLevels, Sight};
 use crate::cache::warm::{self, Scope};
 use crate::cache::{FollowSet, Names, Table};
-use crate::config::{Config, Identity, IdentityError};
+use crate::config::{Config, Identity, IdentityError, SocketOptions};
 use crate::control::Plan;
 use crate::serve::{self, Servers, StartError};
 use crate::tell::{AccessError, Tellers, Writer};
@@ -113,6 +114,7 @@ pub struct Running {
 /// # Errors
 /// Something could not be started; what was is stopped again.
 pub fn run(config: Config, identity: Identity, options: Options) -> Result<Running, AppError> {
+    files::raise_limit();
     let warnings = config
         .check_identity(&identity)
         .map_err(AppError::Identity)?;
@@ -131,7 +133,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         addr: admin_addr,
         source,
     };
-    let listener = listen(admin_addr).map_err(admin_failed)?;
+    let listener = listen(admin_addr, config.admin.socket).map_err(admin_failed)?;
     let admin_addr = listener.local_addr().map_err(admin_failed)?;
     let stop = CancellationToken::new();
     let mut running = Running {
@@ -292,13 +294,16 @@ fn load(table: &Table, scope: &Scope, file: Option<&Path>, plans: &mut [Plan]) -
     }
 }
 
-fn listen(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// The admin listener; with `reusePort` those of two processes may be there at once, as with servers.
+fn listen(addr: SocketAddr, options: SocketOptions) -> io::Result<std::net::TcpListener> {
     let domain = socket2::Domain::for_address(addr);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+    socket.set_reuse_address(options.reuse_addr)?;
+    socket.set_reuse_port(options.reuse_port)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    socket.listen(128)?;
+    let backlog = options.backlog.and_then(|n| i32::try_from(n).ok());
+    socket.listen(backlog.unwrap_or(128))?;
     Ok(socket.into())
 }
 

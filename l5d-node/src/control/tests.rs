@@ -1,5 +1,7 @@
 //! When the follower connects where: scripted replicas, a paused clock.
 
+mod outage;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;

@@ -1,14 +1,12 @@
 //! One client connection: its requests one after the other, until somebody has had enough.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::Client;
 use super::h2;
@@ -37,9 +35,12 @@ pub(crate) enum Next {
 /// How long and how much we read from a client that has our last response, so that a reset does not destroy it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
+/// Longest wait for the rest of a head, or of a body that is buffered, of which a part is there, unless `readTimeoutMs` says
+/// otherwise: who sends them drop by drop holds a connection and a buffer.
+const SLOW_LIMIT: Duration = Duration::from_secs(30);
 
 /// Serves one connection to its end; gives the number of requests that it had.
-pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
+async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
     let mut requests = 0;
     let session = Session::new(server.config.session);
     // Kept for the whole connection, so that a request does not register itself anew.
@@ -88,10 +89,11 @@ pub(crate) async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
 }
 
 /// Serves a connection in what its router speaks.
-async fn converse(server: Rc<Server>, stream: Stream) -> u64 {
+pub(super) async fn converse(server: Rc<Server>, stream: Stream) -> u64 {
     match server.router.config.protocol {
         Protocol::Http => run(server, stream).await,
-        Protocol::H2 => h2::accept(server, stream).await,
+        // Boxed: a connection in HTTP/1 has no room for it.
+        Protocol::H2 => Box::pin(h2::accept(server, stream)).await,
     }
 }
 
@@ -110,38 +112,62 @@ async fn serve(server: &Server, session: &Session, client: &mut Client<'_>) -> N
     let start = Instant::now();
     // The answer to the first request behind the end is the last one, and says so.
     request.keep_alive &= !session.is_over(start);
-    match read_body(client, &request).await {
+    match read_body(server, client, &request).await {
         Ok(()) => {}
         Err(()) => return Next::Close,
     }
     walk::run(server, client, &request, start).await
 }
 
-/// The next request's head; `None`: the client has ended.
+/// The next request's head; `None`: the client has ended, or is too slow.
 async fn read_head(server: &Server, client: &mut Client<'_>) -> Result<Option<Request>, Failure> {
-    let limits = server.limits();
     let mut parsed_len = 0;
-    loop {
-        skip_empty_lines(client);
-        let bytes = client.buf.filled();
-        // A head ends with a line: without a new one there is nothing new to say.
-        let is_worth_it = parsed_len == 0
-            || bytes
-                .get(parsed_len..)
-                .is_some_and(|new| new.contains(&b'\n'))
-            || bytes.len() > limits.line;
-        if !bytes.is_empty() && is_worth_it {
-            parsed_len = bytes.len();
-            if let Some(head) = parse_request(bytes, limits).map_err(Failure::head)? {
-                let stream_after = server.router.config.stream_after_bytes;
-                return Request::accept(bytes, head, stream_after).map(Some);
+    // Mostly all of it has come at once: that costs no timer.
+    if let Some(request) = whole_head(server, client, &mut parsed_len)? {
+        return Ok(Some(request));
+    }
+    let rest = async {
+        loop {
+            match client.buf.fill(&mut client.read).await {
+                Ok(n) if n > 0 => {}
+                _ => return Ok(None),
+            }
+            if let Some(request) = whole_head(server, client, &mut parsed_len)? {
+                return Ok(Some(request));
             }
         }
-        match client.buf.fill(&mut client.read).await {
-            Ok(n) if n > 0 => {}
-            _ => return Ok(None),
-        }
+    };
+    timeout(patience(server), rest).await.unwrap_or_else(|_| {
+        server.stats.refused.inc();
+        Ok(None)
+    })
+}
+
+/// The head, if all of it is there; of the buffer `parsed_len` bytes were seen before.
+fn whole_head(
+    server: &Server,
+    client: &mut Client<'_>,
+    parsed_len: &mut usize,
+) -> Result<Option<Request>, Failure> {
+    let limits = server.limits();
+    skip_empty_lines(client);
+    let bytes = client.buf.filled();
+    // A head ends with a line: without a new one there is nothing new to say.
+    let new = bytes.get(*parsed_len..).unwrap_or_default();
+    let is_worth_it = *parsed_len == 0 || new.contains(&b'\n') || bytes.len() > limits.line;
+    if bytes.is_empty() || !is_worth_it {
+        return Ok(None);
     }
+    *parsed_len = bytes.len();
+    let Some(head) = parse_request(bytes, limits).map_err(Failure::head)? else {
+        return Ok(None);
+    };
+    let stream_after = server.router.config.stream_after_bytes;
+    Request::accept(bytes, head, stream_after).map(Some)
+}
+
+fn patience(server: &Server) -> Duration {
+    server.config.socket.read_timeout.unwrap_or(SLOW_LIMIT)
 }
 
 /// RFC 9112 2.2: some old clients send an empty line too many.
@@ -152,20 +178,26 @@ fn skip_empty_lines(client: &mut Client<'_>) {
 }
 
 /// Reads a body that is to be buffered, behind its head.
-async fn read_body(client: &mut Client<'_>, request: &Request) -> Result<(), ()> {
+async fn read_body(server: &Server, client: &mut Client<'_>, request: &Request) -> Result<(), ()> {
     let len = request.buffered_len();
-    if client.buf.len() < len && request.expects_continue {
+    if client.buf.len() >= len {
+        return Ok(());
+    }
+    if request.expects_continue {
         let go_on = client.write.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
         go_on.await.map_err(|_| ())?;
         client.write.flush().await.map_err(|_| ())?;
     }
-    while client.buf.len() < len {
-        match client.buf.fill(&mut client.read).await {
-            Ok(n) if n > 0 => {}
-            _ => return Err(()),
+    let rest = async {
+        while client.buf.len() < len {
+            match client.buf.fill(&mut client.read).await {
+                Ok(n) if n > 0 => {}
+                _ => return Err(()),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    timeout(patience(server), rest).await.unwrap_or(Err(()))
 }
 
 /// Answers with a failure. `is_read`: the whole request was read, the next one can follow.
@@ -219,76 +251,4 @@ pub(super) async fn linger<T: AsyncRead + AsyncWrite + Unpin>(stream: &mut T) {
         }
     };
     let _ = tokio::time::timeout(LINGER, read_all).await;
-}
-
-/// Accepts connections and serves each in a task of its own, until draining begins; then the ones already waiting.
-pub(crate) async fn accept(server: Rc<Server>, listener: tokio::net::TcpListener) {
-    loop {
-        tokio::select! {
-            biased;
-            () = server.worker.drain.started() => break,
-            accepted = listener.accept() => take(&server, accepted).await,
-        }
-    }
-    if let Err(e) = take_waiting(&server, listener).await {
-        tracing::warn!(server = %server.config.label, error = %e, "cannot take who is waiting");
-    }
-}
-
-/// Whoever is in the backlog believes to be connected. The system is asked itself: the runtime may not have heard of all.
-async fn take_waiting(
-    server: &Rc<Server>,
-    listener: tokio::net::TcpListener,
-) -> std::io::Result<()> {
-    let listener = listener.into_std()?;
-    loop {
-        match listener.accept() {
-            Ok((stream, addr)) => {
-                stream.set_nonblocking(true)?;
-                take(server, Ok((TcpStream::from_std(stream)?, addr))).await;
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// The connection as the listener wants it, in clear text or in TLS; `None`: it is not let in.
-async fn enter(server: &Server, stream: TcpStream) -> Option<Stream> {
-    let Some(acceptor) = &server.acceptor else {
-        return Some(Stream::Plain(stream));
-    };
-    let entered = acceptor.accept(stream).await;
-    entered
-        .inspect_err(|error| tracing::debug!(server = %server.config.label, %error, "not let in"))
-        .ok()
-}
-
-async fn take(server: &Rc<Server>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
-    match accepted {
-        Ok((stream, _)) => {
-            // Only a connection that died already says no.
-            let _ = stream.set_nodelay(true);
-            server.stats.connects.inc();
-            server.stats.connections.inc();
-            let counted = Rc::clone(server);
-            server.worker.tasks.spawn_local(async move {
-                let (start, stats) = (Instant::now(), counted.stats.clone());
-                let requests = match enter(&counted, stream).await {
-                    Some(stream) => converse(counted, stream).await,
-                    None => 0,
-                };
-                stats.connections.dec();
-                stats.closes.inc();
-                stats.connection_duration.observe(start.elapsed());
-                stats.connection_requests.observe_number(requests);
-            });
-        }
-        Err(e) => {
-            // Out of file descriptors, mostly: they come back when connections end.
-            tracing::warn!(server = %server.config.label, error = %e, "cannot accept");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
 }

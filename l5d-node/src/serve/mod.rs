@@ -26,6 +26,7 @@ mod forward;
 mod h2;
 mod half;
 mod limits;
+mod listener;
 mod policy;
 mod pump;
 mod receive;

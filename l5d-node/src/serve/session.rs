@@ -31,7 +31,8 @@ impl Session {
         let idle = self.limits.idle.map(|t| Instant::now() + t);
         let life = self.limits.life.map(|t| self.born + t);
         match idle.into_iter().chain(life).min() {
-            Some(end) => sleep_until(end).await,
+            // Boxed: without limits a connection holds no room for it.
+            Some(end) => Box::pin(sleep_until(end)).await,
             None => std::future::pending().await,
         }
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use l5d_naming::ClusterId;
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::listener;
 use super::stats::Stats;
 use super::worker::{Question, Setup};
 use crate::balance::EndpointView;
@@ -76,8 +77,10 @@ struct WorkerHandle {
     thread: JoinHandle<()>,
 }
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 4096;
+/// Files that are kept for other things than connections of requests.
+const OTHER_FILES: u64 = 256;
+/// Client connections that a worker may have, however many files may be open: half a gigabyte while they are idle.
+const MOST_CONNECTIONS: u64 = 1 << 16;
 /// Questions that wait for a worker.
 const QUESTIONS: usize = 8;
 
@@ -119,6 +122,7 @@ pub fn start(
             tellers: tellers.to_vec(),
             stats: stats.workers[worker].clone(),
             workers,
+            most_connections: most_connections(workers),
             seed: seeds.u64(..),
             stop: stop.child_token(),
             grace: config.admin.shutdown_grace,
@@ -215,13 +219,12 @@ fn listen(
                 addr: server.addr,
                 source,
             };
-            // Shared listeners would silently join those of another process: ask for the port alone first.
-            if server.addr.port() != 0 {
-                drop(bind(server.addr, false).map_err(failed)?);
+            if server.addr.port() != 0 && !server.socket.reuse_port {
+                listener::ask_for(server.addr).map_err(failed)?;
             }
             let mut addr = server.addr;
             for of_worker in &mut listeners {
-                let listener = bind(addr, true).map_err(failed)?;
+                let listener = listener::open(addr, server.socket).map_err(failed)?;
                 addr = listener.local_addr().map_err(failed)?;
                 if let Some(of_router) = of_worker.last_mut() {
                     of_router.push(listener);
@@ -234,14 +237,9 @@ fn listen(
     Ok((listeners, addresses))
 }
 
-fn bind(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(is_shared)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    if is_shared {
-        socket.listen(BACKLOG)?;
-    }
-    Ok(socket.into())
+/// Client connections that each worker may have. Each may need another one to an endpoint.
+fn most_connections(workers: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let each = files.saturating_sub(OTHER_FILES) / 2 / workers as u64;
+    each.clamp(1, MOST_CONNECTIONS) as usize
 }

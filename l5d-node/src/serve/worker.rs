@@ -1,6 +1,6 @@
 //! Workers: each a thread with a runtime, listeners, connections, pools and balancers of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use l5d_naming::ClusterId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Total};
 use super::buffer::Buffers;
-use super::connection;
+use super::listener;
 use super::stats::{RouterStats, ServerStats};
 use super::wire::head::Limits;
 use crate::balance::{Balancers, EndpointView};
@@ -35,7 +35,20 @@ pub(crate) struct Worker {
     pub(crate) tasks: Tasks,
     /// Requests at once, of all servers.
     pub(crate) total: Total,
+    pub(crate) connections: Connections,
 }
+
+/// How many clients are connected to a worker, and how many may be.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    open: Cell<usize>,
+    most: usize,
+    /// Told when one has ended.
+    ended: Notify,
+}
+
+/// A client connection, counted while it is open.
+pub(crate) struct Open(Rc<Worker>);
 
 /// One router, as one worker has it.
 pub(crate) struct Router {
@@ -89,6 +102,8 @@ pub(crate) struct Setup {
     pub(crate) tellers: Vec<Arc<Teller>>,
     pub(crate) stats: Vec<RouterStats>,
     pub(crate) workers: usize,
+    /// Client connections that the worker may have.
+    pub(crate) most_connections: usize,
     pub(crate) seed: u64,
     pub(crate) stop: CancellationToken,
     pub(crate) grace: Duration,
@@ -133,6 +148,11 @@ impl Setup {
             drain: drain.clone(),
             tasks: Tasks::default(),
             total: Total::new(self.workers),
+            connections: Connections {
+                open: Cell::new(0),
+                most: self.most_connections,
+                ended: Notify::new(),
+            },
         });
         let mut routers = Vec::new();
         let listeners = std::mem::take(&mut self.listeners);
@@ -148,9 +168,7 @@ impl Setup {
                     admission: self.admissions[i][s].clone(),
                 });
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                worker
-                    .tasks
-                    .spawn_local(connection::accept(server, listener));
+                worker.tasks.spawn_local(listener::accept(server, listener));
             }
             routers.push(router);
         }
@@ -246,6 +264,39 @@ impl Server {
             line: self.router.config.max_initial_line_bytes,
             fields: self.router.config.max_headers_bytes,
         }
+    }
+}
+
+impl Connections {
+    /// When there is room for one more.
+    pub(crate) async fn room(&self) {
+        while self.open.get() >= self.most {
+            self.ended.notified().await;
+        }
+    }
+}
+
+impl Open {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        let open = &worker.connections.open;
+        open.set(open.get() + 1);
+        if open.get() == worker.connections.most {
+            let most = worker.connections.most;
+            tracing::warn!(
+                most,
+                "no more connections are accepted until some end: raise the limit of open files"
+            );
+        }
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Connections { open, ended, .. } = &self.0.connections;
+        open.set(open.get() - 1);
+        // There may be several listeners that wait.
+        ended.notify_waiters();
     }
 }
 

@@ -5,6 +5,7 @@ mod context;
 mod errors;
 mod http2;
 mod identify;
+mod life;
 mod messages;
 mod requeue;
 mod retries;
@@ -125,24 +126,40 @@ impl Proxy {
 
     /// With both routers changed by `change`.
     pub(super) fn with(change: impl Fn(&mut Router)) -> Self {
-        Self::made(None, Vec::new(), change)
+        Self::as_node(None, change)
+    }
+
+    /// With this long to drain.
+    pub(super) fn graced(shutdown_grace: Duration) -> Self {
+        let config = Config {
+            admin: Admin {
+                shutdown_grace,
+                ..Admin::default()
+            },
+            ..Config::default()
+        };
+        Self::made(config, |_| {})
     }
 
     /// The same with an identity.
     pub(super) fn as_node(identity: Option<NodeIdentity>, change: impl Fn(&mut Router)) -> Self {
-        Self::made(identity, Vec::new(), change)
+        let config = Config {
+            identity,
+            ..Config::default()
+        };
+        Self::made(config, change)
     }
 
     /// The same with telemeters.
     pub(super) fn telling(telemetry: Vec<Telemeter>) -> Self {
-        Self::made(None, telemetry, |_| {})
+        let config = Config {
+            telemetry,
+            ..Config::default()
+        };
+        Self::made(config, |_| {})
     }
 
-    fn made(
-        identity: Option<NodeIdentity>,
-        telemetry: Vec<Telemeter>,
-        change: impl Fn(&mut Router),
-    ) -> Self {
+    fn made(base: Config, change: impl Fn(&mut Router)) -> Self {
         let routers = ["outgoing", "incoming"].map(|label| {
             let mut router = router(label);
             change(&mut router);
@@ -152,11 +169,9 @@ impl Proxy {
             routers: routers.to_vec(),
             admin: Admin {
                 addr: ([127, 0, 0, 1], 0).into(),
-                ..Admin::default()
+                ..base.admin
             },
-            identity,
-            telemetry,
-            ..Config::default()
+            ..base
         };
         let tellers = Tellers::start(&config).unwrap();
         let (names, stop) = (Arc::new(Fixed::default()), CancellationToken::new());
