@@ -46,7 +46,8 @@ pub(super) fn identify(
     if request.call_depth(head) > max_depth {
         return Err(Failure::call_depth(max_depth));
     }
-    if request.is_connect {
+    let config = &server.router.config;
+    if request.is_connect && !(config.allows_connect && config.protocol == Protocol::Http) {
         return Err(Failure::connect_method());
     }
     let view = View {

@@ -15,11 +15,13 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffer, Buffers};
 use super::connection::{self, Next};
+use super::forward;
 use super::half::ClientHalf;
 use super::pump::{Idle, PumpError, pump};
 use super::request::Request;
 use super::respond::Failure;
 use super::retry::Judge;
+use super::tunnel;
 use super::upstream::{Http1, Upstream};
 use super::wire::framing::Framing;
 use super::wire::head::Limits;
@@ -99,6 +101,18 @@ pub(crate) struct Done {
     pub(crate) length: Option<u64>,
 }
 
+impl Done {
+    /// Nothing follows on either connection.
+    pub(super) fn last(status: u16) -> Self {
+        Self {
+            status,
+            reusable: false,
+            keep_alive: false,
+            length: None,
+        }
+    }
+}
+
 /// How far the request's body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -162,8 +176,41 @@ impl Attempt<'_> {
     pub(crate) async fn run(&self, client: &mut Client<'_>, server: &mut Http1) -> Outcome {
         let is_reused = server.is_reused;
         let (mut server_read, mut server_write) = server.connection.stream.split();
+        let mut from_server = self.buffers.buffer();
+        let server = (&mut server_read, &mut server_write, &mut from_server);
+        let outcome = match self.request.is_connect {
+            true => self.open_tunnel(client).await,
+            false => self.exchange(client, server, is_reused).await,
+        };
+        let is_tunnel = |done: &Done| done.status == 101 || self.request.is_connect;
+        if matches!(&outcome, Outcome::Done(done) if is_tunnel(done)) {
+            let Client { read, write, buf } = client;
+            let client = (read, write, buf);
+            let server = (&mut server_read, &mut server_write, &mut from_server);
+            // Boxed: other requests have no room for it. An error ends both connections, as the end of both directions does.
+            let _ended = Box::pin(tunnel::join(client, server)).await;
+        }
+        outcome
+    }
+
+    /// The connection to the server is there: that is all that CONNECT asks for.
+    async fn open_tunnel(&self, client: &mut Client<'_>) -> Outcome {
+        let mut out = self.buffers.scratch();
+        forward::tunnel(self.request.version, &mut out);
+        match write_all(&mut client.write, &out).await {
+            Ok(()) => Outcome::Done(Done::last(200)),
+            Err(_) => gone(),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        client: &mut Client<'_>,
+        (server_read, server_write, from_server): tunnel::End<'_, '_>,
+        is_reused: bool,
+    ) -> Outcome {
         let mut progress = Progress::Complete;
-        match write_all(&mut server_write, self.wire).await {
+        match write_all(server_write, self.wire).await {
             Ok(()) if self.request.is_buffered => {}
             Ok(()) if self.request.expects_continue => progress = Progress::Awaited,
             Ok(()) => progress = Progress::InFlight,
@@ -174,9 +221,15 @@ impl Attempt<'_> {
         let progress = Cell::new(progress);
         let status = Cell::new(0);
         let Client { read, write, buf } = client;
-        let mut sending = pin!(self.send(read, buf, &mut server_write, &progress));
-        let mut receiving =
-            pin!(self.receive(&mut server_read, is_reused, write, &progress, &status));
+        let mut sending = pin!(self.send(read, buf, server_write, &progress));
+        let mut receiving = pin!(self.receive(
+            server_read,
+            is_reused,
+            from_server,
+            write,
+            &progress,
+            &status
+        ));
         let mut done = tokio::select! {
             biased;
             outcome = &mut receiving => match outcome {

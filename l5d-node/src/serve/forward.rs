@@ -41,11 +41,11 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
     let sets_deadline = context.sets_deadline;
     field::copy(head, &request.fields, out, |f| {
         let is_kept = match f.kind {
+            Kind::HopByHop => request.upgrades && f.is_upgrade(head),
             Kind::Host => request.authority.is_none(),
             Kind::ContentLength
             | Kind::TransferEncoding
             | Kind::Connection
-            | Kind::HopByHop
             | Kind::Via
             | Kind::Dtab
             | Kind::CtxDtab
@@ -62,6 +62,9 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
         };
         is_kept && !(context.clear_context && f.kind.is_l5d())
     });
+    if request.upgrades {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    }
     put_via(head, &request.fields, request.version, out);
     if !context.local.is_empty() {
         put(b"l5d-ctx-dtab: ", context.local.as_bytes(), out);
@@ -171,6 +174,33 @@ pub(crate) fn interim(
         kind => !(options.removes(f, head) || clear_context && kind.is_l5d()),
     });
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the response with which HTTP ends on a connection (101).
+pub(crate) fn switching(
+    head: &[u8],
+    response: &ResponseHead,
+    clear_context: bool,
+    out: &mut Vec<u8>,
+) {
+    put_status_line(head, response, Version::Http11, out);
+    let options = Options::read(head, &response.fields);
+    field::copy(head, &response.fields, out, |f| match f.kind {
+        Kind::HopByHop => f.is_upgrade(head),
+        Kind::ContentLength | Kind::TransferEncoding | Kind::Connection | Kind::Via => false,
+        kind => !(options.removes(f, head) || clear_context && kind.is_l5d()),
+    });
+    put_via(head, &response.fields, response.version, out);
+    out.extend_from_slice(b"Connection: upgrade\r\n\r\n");
+}
+
+/// Appends the response that opens a tunnel.
+pub(crate) fn tunnel(version: Version, out: &mut Vec<u8>) {
+    out.extend_from_slice(match version {
+        Version::Http10 => b"HTTP/1.0 200 OK\r\nVia: ",
+        Version::Http11 | Version::Http2 => b"HTTP/1.1 200 OK\r\nVia: ",
+    });
+    out.extend_from_slice(b"1.1 linkerd\r\n\r\n");
 }
 
 fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {

@@ -37,6 +37,7 @@ mod session;
 mod start;
 mod stats;
 mod telling;
+mod tunnel;
 mod upstream;
 mod walk;
 mod wire;

@@ -34,12 +34,12 @@ impl Attempt<'_> {
         &self,
         server: &mut ReadHalf<'_>,
         is_reused: bool,
+        buf: &mut Buffer,
         client: &mut WriteHalf<'_>,
         progress: &Cell<Progress>,
         status: &Cell<u16>,
     ) -> Outcome {
-        let mut buf = self.buffers.buffer();
-        let head = self.response_head(server, is_reused, &mut buf, client, progress);
+        let head = self.response_head(server, is_reused, buf, client, progress);
         let head = match self.deadline {
             Some(deadline) => match timeout_at(deadline, head).await {
                 Ok(head) => head,
@@ -58,7 +58,10 @@ impl Attempt<'_> {
             return Outcome::TakenBack;
         }
         status.set(head.status);
-        self.relay(&head, server, &mut buf, client, progress).await
+        if head.status == 101 {
+            return self.switch(&head, buf, client).await;
+        }
+        self.relay(&head, server, buf, client, progress).await
     }
 
     /// The final response's head; interim ones are passed on.
@@ -79,6 +82,7 @@ impl Attempt<'_> {
             };
             match parsed {
                 Some(head) if head.status >= 200 => return Ok(head),
+                Some(head) if head.status == 101 && self.request.upgrades => return Ok(head),
                 Some(head) if head.status == 101 || interims == MAX_INTERIM => {
                     return Err(Outcome::BadResponse(
                         "unexpected interim response".to_owned(),
@@ -127,6 +131,26 @@ impl Attempt<'_> {
         forward::interim(buf.filled(), head, self.clear_context, &mut out);
         client.write_all(&out).await.map_err(|_| gone())?;
         client.flush().await.map_err(|_| gone())
+    }
+
+    /// The server has agreed to another protocol: this is said, and what follows is no HTTP.
+    async fn switch(
+        &self,
+        head: &ResponseHead,
+        buf: &mut Buffer,
+        client: &mut WriteHalf<'_>,
+    ) -> Outcome {
+        let mut out = self.buffers.scratch();
+        forward::switching(buf.filled(), head, self.clear_context, &mut out);
+        buf.consume(head.len);
+        let written = match client.write_all(&out).await {
+            Ok(()) => client.flush().await,
+            failed => failed,
+        };
+        match written {
+            Ok(()) => Outcome::Done(Done::last(101)),
+            Err(_) => gone(),
+        }
     }
 
     /// Passes a final response on.

@@ -30,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) is_idempotent: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    /// Asks for another protocol on this connection, which is joined to the server's if the server agrees (node-proxy 9.6).
+    pub(crate) upgrades: bool,
 }
 
 impl Request {
@@ -45,6 +47,9 @@ impl Request {
         check_host(head, fields, parsed.version)?;
         let method = &head[parsed.method.clone()];
         let is_connect = method == b"CONNECT";
+        if is_connect && framing != Framing::None {
+            return Err(Failure::malformed("CONNECT with a body"));
+        }
         let target = Target::read(head, parsed.target.clone(), is_connect)?;
         let options = Options::read(head, fields);
         let expects_continue = parsed.version == Version::Http11
@@ -66,6 +71,10 @@ impl Request {
                 Framing::Chunked | Framing::UntilClose => false,
             },
             expects_continue: expects_continue && framing != Framing::None,
+            upgrades: parsed.version == Version::Http11
+                && framing == Framing::None
+                && options.upgrade
+                && asks_for_protocol(head, fields),
             framing,
             method: parsed.method,
             target: target.path,
@@ -120,6 +129,22 @@ struct Target {
 }
 
 impl Target {
+    /// A host and a port, and nothing else.
+    fn of_connect(range: Range<usize>, target: &[u8]) -> Result<Self, Failure> {
+        let colon = target.iter().rposition(|b| *b == b':');
+        let is_port = |port: &[u8]| !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+        match colon {
+            Some(at) if at > 0 && is_host(target) && is_port(&target[at + 1..]) => Ok(Self {
+                path: range.clone(),
+                adds_slash: false,
+                authority: Some(range),
+            }),
+            _ => Err(Failure::malformed(
+                "the target of CONNECT is no host and port",
+            )),
+        }
+    }
+
     /// Takes an absolute target apart (node-proxy 7.9); the bytes stay as they are.
     fn read(head: &[u8], range: Range<usize>, is_connect: bool) -> Result<Self, Failure> {
         let target = &head[range.clone()];
@@ -131,7 +156,10 @@ impl Target {
             adds_slash: false,
             authority: None,
         };
-        if target.first() == Some(&b'/') || target == b"*" || is_connect {
+        if is_connect {
+            return Self::of_connect(range, target);
+        }
+        if target.first() == Some(&b'/') || target == b"*" {
             return Ok(as_is);
         }
         let rest = after_scheme(target)
@@ -156,6 +184,17 @@ impl Target {
             authority: Some(range.start + host..range.start + end),
         })
     }
+}
+
+/// Whether there is a protocol to switch to. Not HTTP/2: requests in it would pass unseen.
+fn asks_for_protocol(head: &[u8], fields: &[Field]) -> bool {
+    let mut protocols = fields
+        .iter()
+        .filter(|f| f.is_upgrade(head))
+        .flat_map(|f| list(f.value(head)))
+        .peekable();
+    let is_http2 = |p: &[u8]| p.len() >= 3 && p[..3].eq_ignore_ascii_case(b"h2c");
+    protocols.peek().is_some() && !protocols.any(is_http2)
 }
 
 /// Where the authority begins, if the target starts with `scheme://`.

@@ -185,7 +185,9 @@ impl Walk<'_> {
             self.telling.attempt(balancer.id(), &leaf.residual, addr);
             let can_repeat = client.can_repeat(self.request);
             let is_repeatable = self.request.is_idempotent && can_repeat;
-            let connected = self.connect(&balancer, &lease, tries.fresh, is_repeatable, now);
+            // A tunnel is no request of a connection that others use.
+            let is_fresh = tries.fresh || self.request.is_connect;
+            let connected = self.connect(&balancer, &lease, is_fresh, is_repeatable, now);
             let mut upstream = match connected.await {
                 Ok(upstream) => upstream,
                 Err(failure) => {

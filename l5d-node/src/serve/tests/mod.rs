@@ -13,6 +13,7 @@ mod smuggling;
 mod table;
 mod telling;
 mod tls;
+mod tunnels;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -58,6 +58,11 @@ impl Field {
         &head[self.value.start as usize..self.value.end as usize]
     }
 
+    /// Whether it is `Upgrade`, which ends at this hop unless the connection is to switch protocols.
+    pub(crate) fn is_upgrade(&self, head: &[u8]) -> bool {
+        self.kind == Kind::HopByHop && self.name(head).eq_ignore_ascii_case(b"upgrade")
+    }
+
     /// The whole line, CRLF included.
     pub(crate) fn line<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         &head[self.name.start as usize..self.end as usize]
@@ -143,6 +148,7 @@ impl Kind {
 pub(crate) struct Options<'a> {
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
     named: SmallVec<[&'a [u8]; 4]>,
 }
 
@@ -155,6 +161,8 @@ impl<'a> Options<'a> {
                     options.close = true;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
                     options.keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                    options.upgrade = true;
                 } else {
                     options.named.push(option);
                 }
