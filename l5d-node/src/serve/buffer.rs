@@ -5,6 +5,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::connect::ReadHalf;
@@ -96,12 +97,11 @@ impl Buffer {
         Ok(n)
     }
 
-    /// Reads what is there already, as [`Buffer::fill`] does.
-    pub(crate) fn try_fill(&mut self, read: &ReadHalf<'_>) -> io::Result<usize> {
-        self.make_room();
-        let n = read.try_read(&mut self.data[self.end..])?;
-        self.end += n;
-        Ok(n)
+    /// Reads what is there already, as [`Buffer::fill`] does. Polled, not tried: a read that leaves room tells the runtime that
+    /// nothing more is there, so that the next wait is none for a system call that finds nothing.
+    pub(crate) fn try_fill(&mut self, read: &mut ReadHalf<'_>) -> io::Result<usize> {
+        let nothing = || Err(io::ErrorKind::WouldBlock.into());
+        self.fill(read).now_or_never().unwrap_or_else(nothing)
     }
 
     /// Gives the memory back, if nothing is in it.

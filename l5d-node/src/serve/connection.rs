@@ -62,7 +62,7 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
                     () = session.ended(), if session.is_limited() => break,
                 }
                 // What is called readable may have nothing to read: then the wait goes on.
-                if !matches!(client.buf.try_fill(&client.read), Err(e) if e.kind() == ErrorKind::WouldBlock)
+                if !matches!(client.buf.try_fill(&mut client.read), Err(e) if e.kind() == ErrorKind::WouldBlock)
                 {
                     break;
                 }

@@ -83,12 +83,10 @@ routers:
     let config = folder.join(format!("node-{}.yml", at.port()));
     std::fs::write(&config, text)?;
     let node = program(programs, "l5d-node")?;
-    check(&node, &config, folder)?;
+    let namerd = namerd.addr.to_string();
+    check(&node, &config, &namerd, folder)?;
     let mut command = Command::new(node);
-    command
-        .arg(&config)
-        .arg("--namerd")
-        .arg(namerd.addr.to_string());
+    command.arg(&config).arg("--namerd").arg(namerd);
     // Without a warm file: a folder that is not there cannot be written.
     command
         .env("RUST_LOG", "warn")
@@ -97,13 +95,14 @@ routers:
 }
 
 /// Whether this build can do that.
-fn check(node: &Path, config: &Path, folder: &Path) -> Result<()> {
+fn check(node: &Path, config: &Path, namerd: &str, folder: &Path) -> Result<()> {
     let log = folder.join("check.log");
     let out = std::fs::File::create(&log)?;
     let mut check = Command::new(node);
     check
         .arg("--check")
         .arg(config)
+        .args(["--namerd", namerd])
         .stdout(out.try_clone()?)
         .stderr(out);
     match check.status().context("cannot start l5d-node")?.success() {
