@@ -4,8 +4,10 @@
 //! asked; what can be changed is levels of the log, sampling, and whether the process goes on. It runs on a thread of its own
 //! and must never slow a request of the data plane. [`routes`] has the paths, [`guard`] says which are served.
 
+mod files;
 mod guard;
 mod levels;
+mod live;
 mod metrics;
 mod page;
 mod ready;
@@ -14,6 +16,7 @@ mod routes;
 mod state;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::convert::Infallible;
 use std::future::IntoFuture as _;
@@ -29,6 +32,7 @@ use crate::serve::{Asker, Stats};
 use crate::tell::{Teller, Traces};
 
 pub use levels::{LogLevel, LogLevels, NoLevels};
+pub use live::Watchers;
 pub use metrics::Window;
 
 /// All that the pages show.
@@ -56,6 +60,8 @@ pub struct Sight {
     pub traces: Option<Arc<Traces>>,
     /// What came in the last minute.
     pub window: Window,
+    /// Pages that follow changes.
+    pub watchers: Watchers,
     /// Levels of the log.
     pub levels: Arc<dyn LogLevels>,
     /// When the process began to serve.
@@ -87,8 +93,8 @@ async fn look(sight: &Sight) -> Infallible {
     let mut ticks = tokio::time::interval(metrics::EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        sight.window.look(&metrics::samples(sight));
+        let now = ticks.tick().await;
+        sight.window.look(&metrics::samples(sight), now);
     }
 }
 

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::config::effective;
 
-use super::{PrometheusPage, Sight, guard, metrics, page, ready, requests, state};
+use super::views::View;
+use super::{PrometheusPage, Sight, files, guard, live, metrics, page, ready, requests, state};
 
 type Shared = State<Arc<Sight>>;
 type Params = Query<Vec<(String, String)>>;
@@ -39,7 +40,12 @@ const PATHS: &[&str] = &[
     "/metrics",
     "/ready",
     "/requests",
+    "/state",
     "/state.json",
+    "/ui/clients.json",
+    "/ui/overview.json",
+    "/ui/requests.json",
+    "/ui/services.json",
 ];
 
 /// Pages of 1.x that have no counterpart, and what does their work.
@@ -66,7 +72,14 @@ const GONE: &[(&str, &str)] = &[
 pub(super) fn all(sight: Arc<Sight>) -> Router {
     let own = PrometheusPage::of(&sight.config.telemetry).path;
     let mut routes = Router::new()
-        .route("/", get(front))
+        .route("/", get(|| async { files::index() }))
+        .route("/favicon.ico", get(|| async { files::icon() }))
+        .route(
+            "/files/{name}",
+            get(|Path(name): Path<String>| async move { files::file(&name) }),
+        )
+        .route("/ui/{view}", get(view))
+        .route("/state", get(front))
         .route("/admin", get(index))
         .route("/admin/index.txt", get(index))
         .route("/admin/ping", get(|| async { "pong" }))
@@ -121,6 +134,17 @@ async fn profile(Path(profile): Path<String>) -> (StatusCode, String) {
         "there is no profile {profile:?} here: use `perf record -g -p PID`; symbols are in the release's debug file\n"
     );
     (StatusCode::NOT_FOUND, why)
+}
+
+async fn view(State(sight): Shared, Path(name): Path<String>, Query(query): Params) -> Response {
+    match View::of(&name) {
+        None => StatusCode::NOT_FOUND.into_response(),
+        Some(view) if asked(&query, "watch") == Some("true") => live::follow(&sight, view),
+        Some(view) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, view.show(&sight).await).into_response()
+        }
+    }
 }
 
 async fn front(State(sight): Shared) -> Html<String> {

@@ -136,7 +136,7 @@ struct Load {
     workers: usize,
 }
 
-fn cluster(cluster: &Cluster, loads: &[ClusterLoad]) -> Value {
+pub(super) fn cluster(cluster: &Cluster, loads: &[ClusterLoad]) -> Value {
     let state = cluster.state();
     let mut by_addr: BTreeMap<SocketAddr, Load> = BTreeMap::new();
     for endpoint in loads

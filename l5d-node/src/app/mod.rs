@@ -181,6 +181,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         tellers: tellers.routers,
         traces: tellers.traces.clone(),
         window: admin::Window::default(),
+        watchers: admin::Watchers::default(),
         levels: options.levels.unwrap_or_else(|| Arc::new(NoLevels)),
         started: Instant::now(),
         stop,

@@ -299,7 +299,7 @@ async fn a_request_goes_where_namerd_says_and_the_pages_show_it() {
         clients.contains("\"cluster\":{\"addresses\":["),
         "{clients}"
     );
-    let page = get(running.admin, "admin", "/").await;
+    let page = get(running.admin, "admin", "/state").await;
     assert!(page.contains("/svc/web"));
     running.join().await;
 }

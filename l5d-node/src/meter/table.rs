@@ -147,6 +147,7 @@ metrics! {
     ACCESS_LINES Counter "access_log_lines_total/<outcome>" "" [Node] "Lines of access logs, by what became of them";
     TOLD Counter "sampled_requests_total/<outcome>" "" [Node] "Requests sampled for telemeters, by what became of them";
     SPANS Counter "trace_spans_total/<outcome>" "" [Node] "Spans, by whether the collector took them";
+    ADMIN_WATCHERS Gauge "admin_watchers" "" [Node] "Pages that follow changes";
     BUILD_INFO Gauge "build_info/<version>" "" [Node] "1, with the version";
 }
 

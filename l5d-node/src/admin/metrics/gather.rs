@@ -140,6 +140,7 @@ impl Sheet<'_> {
         process::each(|of, value| self.put(of, Scope::Process, &at, value));
         let at = place("node");
         let mut own = Reading::default();
+        own.put(&t::ADMIN_WATCHERS, self.sight.watchers.open() as u64);
         own.part(&t::BUILD_INFO, env!("CARGO_PKG_VERSION"), 1);
         for lines in self
             .sight

@@ -11,9 +11,7 @@ use std::rc::Rc;
 
 use crate::meter::{Described, HistogramView, Scope};
 
-#[cfg(test)]
-pub(super) use self::gather::place;
-pub(super) use self::gather::samples;
+pub(super) use self::gather::{place, samples};
 pub(super) use self::render::{flat, nested, prometheus};
 pub(super) use self::window::EVERY;
 pub use self::window::Window;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Sample, Value};
 use crate::meter::HistogramView;
@@ -14,8 +15,10 @@ pub struct Window(Mutex<VecDeque<Look>>);
 
 #[derive(Debug, Default)]
 struct Look {
+    at: Option<Instant>,
     /// By place in the tree.
     spreads: HashMap<String, Sparse>,
+    counters: HashMap<String, u64>,
 }
 
 /// Filled buckets only.
@@ -31,12 +34,21 @@ const LOOKS: usize = 3;
 
 impl Window {
     /// To be called every [`EVERY`].
-    pub(in crate::admin) fn look(&self, samples: &[Sample]) {
-        let mut look = Look::default();
+    pub(in crate::admin) fn look(&self, samples: &[Sample], now: Instant) {
+        let mut look = Look {
+            at: Some(now),
+            ..Look::default()
+        };
         for sample in samples {
-            if let Value::Spread(spread) = &sample.value {
-                let sparse = Sparse::of(&spread.all);
-                look.spreads.insert(sample.place(), sparse);
+            match &sample.value {
+                Value::Spread(spread) => {
+                    let sparse = Sparse::of(&spread.all);
+                    look.spreads.insert(sample.place(), sparse);
+                }
+                Value::Whole(n) if is_kept(sample) => {
+                    look.counters.insert(sample.place(), *n);
+                }
+                _ => {}
             }
         }
         let mut looks = self.0.lock();
@@ -47,7 +59,7 @@ impl Window {
     }
 
     /// Of a distribution that is `now`, what came in the window.
-    pub(super) fn recent(&self, place: &str, now: &HistogramView) -> HistogramView {
+    pub(in crate::admin) fn recent(&self, place: &str, now: &HistogramView) -> HistogramView {
         let looks = self.0.lock();
         let before = looks.front().and_then(|look| look.spreads.get(place));
         match before.map(Sparse::full) {
@@ -56,6 +68,25 @@ impl Window {
             _ => now.clone(),
         }
     }
+
+    /// Of a counter that is `now`, what came in the window.
+    pub(in crate::admin) fn grown(&self, place: &str, now: u64) -> u64 {
+        let looks = self.0.lock();
+        let before = looks.front().and_then(|look| look.counters.get(place));
+        before.map_or(now, |before| now.checked_sub(*before).unwrap_or(now))
+    }
+
+    /// How long the window is, if the process began at `start`.
+    pub(in crate::admin) fn length(&self, start: Instant, now: Instant) -> Duration {
+        let looks = self.0.lock();
+        let since = looks.front().and_then(|look| look.at).unwrap_or(start);
+        now.saturating_duration_since(since)
+    }
+}
+
+/// What the page shows rates of.
+fn is_kept(sample: &Sample) -> bool {
+    matches!(sample.of.name, "success" | "failures")
 }
 
 impl Sparse {
@@ -107,13 +138,15 @@ mod tests {
         let place = sample(&h).place();
         h.observe(Duration::from_micros(10));
         assert_eq!(window.recent(&place, &h.view()).count(), 1);
-        for _ in 0..LOOKS {
-            window.look(&[sample(&h)]);
+        let t = Instant::now();
+        for look in 0..LOOKS as u32 {
+            window.look(&[sample(&h)], t + look * EVERY);
             h.observe(Duration::from_micros(1000));
         }
         let recent = window.recent(&place, &h.view());
         assert_eq!((recent.count(), recent.sum_us), (3, 3000));
-        window.look(&[sample(&h)]);
+        assert_eq!(window.length(t, t + 3 * EVERY), 3 * EVERY);
+        window.look(&[sample(&h)], t + 3 * EVERY);
         assert_eq!(window.recent(&place, &h.view()).count(), 2);
         // A label that went and came again.
         let again = Histogram::default();
