@@ -34,12 +34,6 @@ pub struct Router {
     pub service: Settings<ServiceSettings>,
     /// Longest wait of a request for its name to bind.
     pub binding_timeout: Duration,
-    /// Of the settings for all names, while the walk reads it here.
-    pub total_timeout: Option<Duration>,
-    /// Likewise.
-    pub attempt_timeout: Option<Duration>,
-    /// Likewise.
-    pub connect_timeout: Duration,
     /// Sum of header bytes of one message.
     pub max_headers_bytes: usize,
     /// Request line or status line.
@@ -228,9 +222,6 @@ impl Default for Router {
             client: Settings::default(),
             service: Settings::default(),
             binding_timeout: Duration::from_secs(10),
-            total_timeout: None,
-            attempt_timeout: None,
-            connect_timeout: Duration::from_secs(1),
             max_headers_bytes: 8 << 10,
             max_initial_line_bytes: 4 << 10,
             stream_after_bytes: 5 << 10,

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
 use super::exchange::Client;
+use super::forwarded::Labels;
 use super::h2;
 use super::request::Request;
 use super::respond::{BESIDE_ERR, Failure, Form};
@@ -45,12 +46,14 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
     let session = Session::new(server.config.session);
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
+    let labels = labels(&server, &stream);
     let next = {
         let (read, write) = stream.split();
         let mut client = Client {
             read,
             write,
             buf: server.worker.buffers.buffer(),
+            labels,
         };
         loop {
             while client.buf.is_empty() {
@@ -95,6 +98,20 @@ pub(super) async fn converse(server: Rc<Server>, stream: Stream) -> u64 {
         // Boxed: a connection in HTTP/1 has no room for it.
         Protocol::H2 => Box::pin(h2::accept(server, stream)).await,
     }
+}
+
+/// What stands for the two ends in `Forwarded`.
+pub(crate) fn labels(server: &Server, stream: &Stream) -> Option<Labels> {
+    server.config.forwarded.as_ref()?;
+    let tcp = stream.tcp();
+    let ends = (tcp.local_addr().ok(), tcp.peer_addr().ok());
+    let label = &server.router.config.label;
+    Labels::new(
+        &server.config,
+        label,
+        ends,
+        &mut server.worker.rng.borrow_mut(),
+    )
 }
 
 /// Reads one request and answers it.
@@ -215,6 +232,7 @@ pub(crate) async fn answer(
         && request.is_some_and(|r| r.keep_alive)
         && !server.worker.drain.is_draining();
     let form = Form {
+        via: &config.via,
         version: request.map_or(Version::Http11, |r| r.version),
         to_head: request.is_some_and(|r| r.is_head),
         keep_alive,

@@ -1,5 +1,7 @@
 //! Context that travels along with requests: trace and deadline (node-proxy 8.3, 8.4). Bytes in, bytes out.
 
+pub(crate) mod propagate;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -31,11 +33,11 @@ const SAMPLED: u64 = 1 << 2;
 impl Trace {
     /// This hop's span: under the received one, or the root of a new trace.
     pub(crate) fn receive(
-        header: Option<&[u8]>,
+        received: Option<Self>,
         sample: Option<&[u8]>,
         rng: &mut fastrand::Rng,
     ) -> Self {
-        let mut trace = match header.and_then(Self::decode) {
+        let mut trace = match received {
             Some(received) => received.child(rng),
             None => {
                 let id = rng.u64(1..);
@@ -158,6 +160,13 @@ impl Deadline {
         }
     }
 
+    /// How much time is left until it.
+    pub(crate) fn left(&self) -> Duration {
+        let now = Self::within(Duration::ZERO).timestamp;
+        let left = self.deadline.saturating_sub(now);
+        Duration::from_nanos(u64::try_from(left).unwrap_or(0))
+    }
+
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             timestamp: self.timestamp.max(other.timestamp),
@@ -214,7 +223,7 @@ mod tests {
         assert_eq!((root.span, root.parent), (root.id, root.id));
         let sent = root.child(&mut rng);
         assert_eq!(text(&sent).len(), 44);
-        let next = Trace::receive(Some(&text(&sent)), None, &mut rng);
+        let next = Trace::receive(Trace::decode(&text(&sent)), None, &mut rng);
         assert_eq!((next.id, next.parent), (root.id, sent.span));
         assert!(next.span != sent.span && next.span != root.span);
         let mut id = Vec::new();
@@ -231,7 +240,7 @@ mod tests {
             ..Trace::receive(None, None, &mut rng)
         };
         assert_eq!(text(&wide).len(), 56);
-        let next = Trace::receive(Some(&text(&wide)), None, &mut rng);
+        let next = Trace::receive(Trace::decode(&text(&wide)), None, &mut rng);
         assert_eq!((next.high, next.flags), (Some(7), 1));
     }
 
@@ -239,7 +248,7 @@ mod tests {
     fn what_does_not_decode_is_absent() {
         let mut rng = fastrand::Rng::with_seed(1);
         for bad in [&b""[..], b"xx", b"AAAAAAAAAAA=", b"not base64 at all!"] {
-            let trace = Trace::receive(Some(bad), None, &mut rng);
+            let trace = Trace::receive(Trace::decode(bad), None, &mut rng);
             assert_eq!(trace.span, trace.id);
         }
     }

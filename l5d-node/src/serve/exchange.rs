@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::buffer::{Buffer, Buffers};
 use super::connection::{self, Next};
 use super::forward;
+use super::forwarded::Labels;
 use super::half::ClientHalf;
 use super::pump::{Idle, PumpError, pump};
 use super::request::Request;
@@ -35,6 +36,8 @@ pub(crate) struct Client<'a> {
     pub(crate) read: ReadHalf<'a>,
     pub(crate) write: WriteHalf<'a>,
     pub(crate) buf: Buffer,
+    /// For `Forwarded`, if the server adds it.
+    pub(crate) labels: Option<Labels>,
 }
 
 /// What an attempt needs to know.
@@ -56,6 +59,8 @@ pub(crate) struct Attempt<'a> {
     /// For the response head.
     pub(crate) deadline: Option<Instant>,
     pub(crate) clear_context: bool,
+    /// Our name in `Via`.
+    pub(crate) via: &'a str,
     pub(crate) drain: &'a Drain,
     /// The host that was sent, if it was not the client's, and the client's.
     pub(crate) hosts: Option<(&'a str, &'a [u8])>,
@@ -131,6 +136,10 @@ impl ClientHalf for Client<'_> {
         self.buf.filled()
     }
 
+    fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
     fn remote(&self) -> Option<SocketAddr> {
         self.read.peer_addr()
     }
@@ -184,7 +193,9 @@ impl Attempt<'_> {
         };
         let is_tunnel = |done: &Done| done.status == 101 || self.request.is_connect;
         if matches!(&outcome, Outcome::Done(done) if is_tunnel(done)) {
-            let Client { read, write, buf } = client;
+            let Client {
+                read, write, buf, ..
+            } = client;
             let client = (read, write, buf);
             let server = (&mut server_read, &mut server_write, &mut from_server);
             // Boxed: other requests have no room for it. An error ends both connections, as the end of both directions does.
@@ -196,7 +207,7 @@ impl Attempt<'_> {
     /// The connection to the server is there: that is all that CONNECT asks for.
     async fn open_tunnel(&self, client: &mut Client<'_>) -> Outcome {
         let mut out = self.buffers.scratch();
-        forward::tunnel(self.request.version, &mut out);
+        forward::tunnel(self.request.version, self.via, &mut out);
         match write_all(&mut client.write, &out).await {
             Ok(()) => Outcome::Done(Done::last(200)),
             Err(_) => gone(),
@@ -220,7 +231,9 @@ impl Attempt<'_> {
         }
         let progress = Cell::new(progress);
         let status = Cell::new(0);
-        let Client { read, write, buf } = client;
+        let Client {
+            read, write, buf, ..
+        } = client;
         let mut sending = pin!(self.send(read, buf, server_write, &progress));
         let mut receiving = pin!(self.receive(
             server_read,

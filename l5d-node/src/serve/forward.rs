@@ -3,16 +3,24 @@
 
 use l5d_naming::Path;
 
-use super::context::{Deadline, Trace};
+use super::context::{Deadline, Trace, propagate};
 use super::request::Request;
 use super::respond::put_connection;
 use super::wire::field::{self, Field, Kind, Options};
 use super::wire::framing::{self, Framing};
 use super::wire::head::{ResponseHead, Version};
+use crate::config::TracePropagator;
 
 /// What all attempts of a request have in common.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
+    /// Our name in `Via`.
+    pub(crate) via: &'a str,
+    pub(crate) propagator: TracePropagator,
+    /// Fields that this server adds, as lines.
+    pub(crate) added: &'a [u8],
+    /// For TRACE: what `Max-Forwards` says from here on (node-proxy 9.7).
+    pub(crate) max_forwards: Option<u64>,
     /// Bytes of the path that the name has used up (node-proxy 7.6).
     pub(crate) consumed: usize,
     pub(crate) service: &'a str,
@@ -26,6 +34,7 @@ pub(crate) struct Context<'a> {
 /// What differs from attempt to attempt.
 #[derive(Debug)]
 pub(crate) struct Destination<'a> {
+    pub(crate) propagator: TracePropagator,
     pub(crate) client: &'a str,
     pub(crate) residual: &'a Path,
     /// Replaces Host (node-proxy 9.8).
@@ -57,7 +66,11 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
             Kind::CtxDeadline => !sets_deadline,
             Kind::Expect => !request.is_buffered && request.version != Version::Http10,
             Kind::DtabLocal => !context.clear_context,
-            Kind::Other => !options.removes(f, head),
+            Kind::Other => {
+                let is_ours = context.max_forwards.is_some() && is_max_forwards(f, head)
+                    || propagate::replaces(context.propagator, context.clear_context, f.name(head));
+                !(is_ours || options.removes(f, head))
+            }
             _ => true,
         };
         is_kept && !(context.clear_context && f.kind.is_l5d())
@@ -65,7 +78,11 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
     if request.upgrades {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     }
-    put_via(head, &request.fields, request.version, out);
+    put_via(head, &request.fields, request.version, context.via, out);
+    out.extend_from_slice(context.added);
+    if let Some(left) = context.max_forwards {
+        put(b"Max-Forwards: ", left.to_string().as_bytes(), out);
+    }
     if !context.local.is_empty() {
         put(b"l5d-ctx-dtab: ", context.local.as_bytes(), out);
     }
@@ -96,9 +113,7 @@ pub(crate) fn attempt(
         deadline.write(out);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"l5d-ctx-trace: ");
-    destination.trace.write(out);
-    out.extend_from_slice(b"\r\n");
+    propagate::write(destination.propagator, &destination.trace, out);
     put_framing(request.framing, out);
     out.extend_from_slice(b"\r\n");
 }
@@ -106,6 +121,8 @@ pub(crate) fn attempt(
 /// How a response goes on to the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseForm<'a> {
+    /// Our name in `Via`.
+    pub(crate) via: &'a str,
     /// The client's.
     pub(crate) version: Version,
     pub(crate) framing: Framing,
@@ -143,7 +160,7 @@ pub(crate) fn response(
     if let Some((sent, known)) = form.hosts {
         put_locations(head, &response.fields, sent, known, out);
     }
-    put_via(head, &response.fields, response.version, out);
+    put_via(head, &response.fields, response.version, form.via, out);
     if !form.clear_context {
         put(b"l5d-success-class: ", form.success_class, out);
     }
@@ -180,6 +197,7 @@ pub(crate) fn interim(
 pub(crate) fn switching(
     head: &[u8],
     response: &ResponseHead,
+    via: &str,
     clear_context: bool,
     out: &mut Vec<u8>,
 ) {
@@ -190,23 +208,28 @@ pub(crate) fn switching(
         Kind::ContentLength | Kind::TransferEncoding | Kind::Connection | Kind::Via => false,
         kind => !(options.removes(f, head) || clear_context && kind.is_l5d()),
     });
-    put_via(head, &response.fields, response.version, out);
+    put_via(head, &response.fields, response.version, via, out);
     out.extend_from_slice(b"Connection: upgrade\r\n\r\n");
 }
 
 /// Appends the response that opens a tunnel.
-pub(crate) fn tunnel(version: Version, out: &mut Vec<u8>) {
+pub(crate) fn tunnel(version: Version, via: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(match version {
         Version::Http10 => b"HTTP/1.0 200 OK\r\nVia: ",
         Version::Http11 | Version::Http2 => b"HTTP/1.1 200 OK\r\nVia: ",
     });
-    out.extend_from_slice(b"1.1 linkerd\r\n\r\n");
+    out.extend_from_slice(format!("1.1 {via}\r\n\r\n").as_bytes());
 }
 
 fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The field that says how often TRACE may still go on.
+fn is_max_forwards(field: &Field, head: &[u8]) -> bool {
+    field.name(head).eq_ignore_ascii_case(b"max-forwards")
 }
 
 fn put_request_line(head: &[u8], request: &Request, consumed: usize, out: &mut Vec<u8>) {
@@ -240,17 +263,19 @@ fn put_status_line(head: &[u8], response: &ResponseHead, version: Version, out: 
     out.extend_from_slice(b"\r\n");
 }
 
-fn put_via(head: &[u8], fields: &[Field], version: Version, out: &mut Vec<u8>) {
+fn put_via(head: &[u8], fields: &[Field], version: Version, name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Via: ");
     for value in field::values(head, fields, Kind::Via).filter(|v| !v.is_empty()) {
         out.extend_from_slice(value);
         out.extend_from_slice(b", ");
     }
     out.extend_from_slice(match version {
-        Version::Http10 => b"1.0 linkerd\r\n",
-        Version::Http11 => b"1.1 linkerd\r\n",
-        Version::Http2 => b"h2 linkerd\r\n",
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+        Version::Http2 => b"h2 ",
     });
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put_framing(framing: Framing, out: &mut Vec<u8>) {

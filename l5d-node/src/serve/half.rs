@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use super::exchange::{Attempt, Done, Outcome};
+use super::forwarded::Labels;
 use super::request::Request;
 use super::respond::Failure;
 use super::upstream::Upstream;
@@ -22,6 +23,11 @@ pub(crate) trait ClientHalf {
 
     /// The client's address, if it can be told. Costs a system call.
     fn remote(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// What stands for the two ends in `Forwarded`, if the server adds one.
+    fn labels(&self) -> Option<&Labels> {
         None
     }
 

@@ -9,6 +9,7 @@ use super::context::Deadline;
 use super::policy::Walk;
 use super::request::Request;
 use super::respond::Failure;
+use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::Balancer;
 use crate::config::Protocol;
@@ -34,9 +35,14 @@ impl Limit {
             (total, "totalTimeoutMs"),
             (server.config.timeout, "timeoutMs"),
             (None, "grpc-timeout"),
+            (None, "l5d-ctx-deadline"),
         ];
-        if server.router.config.protocol == Protocol::H2 && server.router.config.honors_grpc_timeout
-        {
+        let config = &server.router.config;
+        if config.enforces_deadline && !server.config.clear_context {
+            let values = values(head, &request.fields, Kind::CtxDeadline);
+            limits[3].0 = Deadline::combine(values).map(|d| d.left());
+        }
+        if config.protocol == Protocol::H2 && config.honors_grpc_timeout {
             limits[2].0 = request.field(head, "grpc-timeout").and_then(grpc_timeout);
         }
         let limits = limits.into_iter();

@@ -15,6 +15,7 @@
 //! It must never guess where a message ends, never forward what it could not frame, never send a request twice that may
 //! have been seen, and never end a response cleanly that was not whole.
 
+mod added;
 mod admission;
 mod admit;
 mod buffer;
@@ -23,6 +24,7 @@ mod connection;
 mod context;
 mod exchange;
 mod forward;
+mod forwarded;
 mod h2;
 mod half;
 mod limits;

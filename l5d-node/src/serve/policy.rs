@@ -55,6 +55,8 @@ pub(super) struct Walk<'a> {
     /// The received deadline, tightened by the limit.
     pub(super) deadline: Option<Deadline>,
     pub(super) judge: Judge<'a>,
+    /// A TRACE request that ends here.
+    pub(super) is_traced: bool,
 }
 
 /// How a request ends that is not answered with a failure of ours.

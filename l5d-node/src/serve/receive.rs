@@ -141,7 +141,7 @@ impl Attempt<'_> {
         client: &mut WriteHalf<'_>,
     ) -> Outcome {
         let mut out = self.buffers.scratch();
-        forward::switching(buf.filled(), head, self.clear_context, &mut out);
+        forward::switching(buf.filled(), head, self.via, self.clear_context, &mut out);
         buf.consume(head.len);
         let written = match client.write_all(&out).await {
             Ok(()) => client.flush().await,
@@ -265,6 +265,7 @@ impl Attempt<'_> {
         let mut plan = Plan {
             transfer: Transfer::new(from, output, self.limits.fields),
             form: ResponseForm {
+                via: self.via,
                 version: self.request.version,
                 framing: to,
                 keep_alive: self.request.keep_alive && !is_cut_off && !self.drain.is_draining(),

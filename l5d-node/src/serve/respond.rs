@@ -26,7 +26,9 @@ pub(crate) struct Failure {
 
 /// How a response made here is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Form {
+pub(crate) struct Form<'a> {
+    /// Our name in `Via`.
+    pub(crate) via: &'a str,
     pub(crate) version: Version,
     pub(crate) to_head: bool,
     pub(crate) keep_alive: bool,
@@ -144,6 +146,24 @@ impl Failure {
         Self::new(Reason::BindingTimeout, 503, message).retryable()
     }
 
+    /// The end of a TRACE request (node-proxy 9.7): no failure, but a response that is made here like one.
+    pub(crate) fn traced(message: String) -> Self {
+        Self::new(Reason::Traced, 200, message)
+    }
+
+    pub(crate) fn max_forwards() -> Self {
+        let message = "Invalid value for Max-Forwards header";
+        Self::new(Reason::Malformed, 400, message)
+    }
+
+    /// Timeouts may have another status than 1.x gave them (node-proxy 11.2).
+    pub(crate) fn with_timeout_status(mut self, status: u16) -> Self {
+        if self.reason == Reason::Timeout {
+            self.status = status;
+        }
+        self
+    }
+
     /// The Ingress rules have not come.
     pub(crate) fn rules_timeout(limit: Duration, why: &str) -> Self {
         let limit = show_duration(limit);
@@ -248,7 +268,7 @@ impl Failure {
     }
 
     /// Appends the whole response.
-    pub(crate) fn write(&self, form: Form, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, form: Form<'_>, out: &mut Vec<u8>) {
         let version = match form.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 | Version::Http2 => "HTTP/1.1",
@@ -261,18 +281,23 @@ impl Failure {
         let status = self.status;
         out.extend_from_slice(format!("{version} {status} {}\r\n", phrase(status)).as_bytes());
         if !form.clear_context {
-            out.extend_from_slice(b"Content-Type: text/plain\r\nl5d-err: ");
-            encode(&self.message, form.max_err, out);
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(b"Content-Type: text/plain\r\n");
+            if self.reason == Reason::Traced {
+                out.extend_from_slice(b"l5d-success-class: 1.0\r\n");
+            } else {
+                out.extend_from_slice(b"l5d-err: ");
+                encode(&self.message, form.max_err, out);
+                out.extend_from_slice(b"\r\n");
+            }
             if self.is_retryable {
                 out.extend_from_slice(b"l5d-retryable: true\r\n");
             }
-            if self.is_of_service() {
+            if self.is_of_service() && self.reason != Reason::Traced {
                 out.extend_from_slice(b"l5d-success-class: 0.0\r\n");
             }
         }
         if self.is_of_service() {
-            out.extend_from_slice(b"Via: 1.1 linkerd\r\n");
+            out.extend_from_slice(format!("Via: 1.1 {}\r\n", form.via).as_bytes());
         }
         if self.reason == Reason::Overloaded {
             out.extend_from_slice(b"Retry-After: 0\r\n");
@@ -366,12 +391,14 @@ fn unroutable(service: &str, base: &Dtab, local: Option<&Dtab>) -> String {
 
 fn phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         405 => "Method Not Allowed",
         414 => "URI Too Long",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",
+        504 => "Gateway Timeout",
         _ => "Service Unavailable",
     }
 }
@@ -380,8 +407,9 @@ fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    fn form(max_err: usize) -> Form {
+    fn form(max_err: usize) -> Form<'static> {
         Form {
+            via: "linkerd",
             version: Version::Http11,
             to_head: false,
             keep_alive: true,
@@ -391,7 +419,7 @@ mod tests {
         }
     }
 
-    fn text(failure: &Failure, form: Form) -> String {
+    fn text(failure: &Failure, form: Form<'_>) -> String {
         let mut out = Vec::new();
         failure.write(form, &mut out);
         String::from_utf8(out).unwrap()

@@ -73,6 +73,8 @@ pub enum Reason {
     Loop,
     Overloaded,
     QueueFull,
+    /// No failure: TRACE ended here.
+    Traced,
 }
 
 /// One scope of the metric tree, added up over the workers.
@@ -218,7 +220,7 @@ fn sum<'a, S: Measured + 'a>(each: impl Iterator<Item = &'a S>) -> Reading {
 // === impl Reason ===
 
 impl Reason {
-    const ALL: [Reason; 18] = [
+    const ALL: [Reason; 19] = [
         Self::Malformed,
         Self::Override,
         Self::CallDepth,
@@ -237,6 +239,7 @@ impl Reason {
         Self::Loop,
         Self::Overloaded,
         Self::QueueFull,
+        Self::Traced,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -259,6 +262,7 @@ impl Reason {
             Self::Loop => "loop",
             Self::Overloaded => "overloaded",
             Self::QueueFull => "queue_full",
+            Self::Traced => "traced",
         }
     }
 }

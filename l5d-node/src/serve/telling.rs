@@ -7,7 +7,7 @@ use l5d_naming::Path;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
-use super::context::Trace;
+use super::context::{Trace, propagate};
 use super::exchange::Outcome;
 use super::half::ClientHalf;
 use super::policy::End;
@@ -177,8 +177,13 @@ pub(super) fn receive_trace(server: &Server, head: &[u8], request: &Request) -> 
         let mut values = values(head, &request.fields, kind);
         values.next().filter(|_| !server.config.clear_context)
     };
-    let (header, sample) = (value(Kind::CtxTrace), value(Kind::Sample));
-    let mut trace = Trace::receive(header, sample, &mut server.worker.rng.borrow_mut());
+    let (own, sample) = (value(Kind::CtxTrace), value(Kind::Sample));
+    let field = |name: &str| {
+        let value = request.field(head, name);
+        value.filter(|_| !server.config.clear_context)
+    };
+    let received = propagate::received(server.router.config.trace_propagator, own, field);
+    let mut trace = Trace::receive(received, sample, &mut server.worker.rng.borrow_mut());
     if let Some(rate) = server.router.teller.decides() {
         trace.decide_if_open(rate);
     }

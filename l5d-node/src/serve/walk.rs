@@ -5,10 +5,10 @@
 
 use tokio::time::Instant;
 
+use super::added::{self, Hops};
 use super::admit::{deadline, identify, local_dtab, rules_come};
 use super::buffer::Scratch;
 use super::classify::Method;
-use super::context::Trace;
 use super::exchange::{Attempt, Outcome};
 use super::forward::{self, Context, Destination};
 use super::half::ClientHalf;
@@ -24,8 +24,7 @@ use super::upstream::Upstream;
 use super::worker::Server;
 use crate::balance::{Balancer, Lease, Unavailable};
 use crate::cache::{Leaf, NameState};
-use crate::route::identify::Identified;
-use crate::route::{Route, pick};
+use crate::route::pick;
 
 /// Walks a request whose head, and body if it is buffered, are the client's message.
 pub(crate) async fn run<C: ClientHalf>(
@@ -61,7 +60,8 @@ pub(crate) async fn run<C: ClientHalf>(
         Ok(()) => identify(server, head, request, &local, start),
         Err(failure) => Err(failure),
     };
-    let (route, identified) = match named {
+    let named = named.and_then(|named| Ok((named, Hops::of(head, request)?)));
+    let ((route, identified), hops) = match named {
         Ok(named) => named,
         Err(failure) => {
             telling.failed(&failure);
@@ -75,15 +75,22 @@ pub(crate) async fn run<C: ClientHalf>(
     let limit = Limit::of(server, &route, request, head);
     let deadline = deadline(server, head, request, limit.map(|l| l.time));
     let method = Method::of(&head[request.method.clone()]);
-    let common = common_head(
-        server,
-        head,
-        request,
-        &route,
-        identified,
-        &trace,
-        deadline.is_some(),
-    );
+    let config = &server.router.config;
+    let added = added::fields(server, client, request);
+    let context = Context {
+        via: &config.via,
+        propagator: config.trace_propagator,
+        added: &added,
+        max_forwards: hops.onward(),
+        consumed: identified.consumed,
+        service: &route.shown,
+        local: &route.local.shown,
+        sets_deadline: deadline.is_some(),
+        trace: &trace,
+        clear_context: server.config.clear_context,
+    };
+    let mut common = server.worker.buffers.scratch();
+    forward::request(head, request, &context, &mut common);
     let host_len = request.host(head).map_or(0, <[u8]>::len);
     let kept = keep(server, client, request);
     let walk = Walk {
@@ -98,6 +105,7 @@ pub(crate) async fn run<C: ClientHalf>(
         host: &kept[..host_len],
         limit,
         deadline,
+        is_traced: hops == Hops::Last,
         judge: Judge::new(
             Case {
                 service: &route.service,
@@ -111,6 +119,7 @@ pub(crate) async fn run<C: ClientHalf>(
         ),
     };
     let end = walk.serve(client).await;
+    let end = end.map_err(|failure| failure.with_timeout_status(config.timeout_status));
     walk.telling.ended(&end);
     policy::ended(&end, &walk.judge, &mut tally, &mut service);
     match end {
@@ -118,28 +127,6 @@ pub(crate) async fn run<C: ClientHalf>(
         Ok(End::Aborted { must_reset }) => client.aborted(must_reset),
         Err(failure) => client.answer(server, request, &failure).await,
     }
-}
-
-fn common_head(
-    server: &Server,
-    head: &[u8],
-    request: &Request,
-    route: &Route,
-    identified: Identified,
-    trace: &Trace,
-    sets_deadline: bool,
-) -> Scratch {
-    let context = Context {
-        consumed: identified.consumed,
-        service: &route.shown,
-        local: &route.local.shown,
-        sets_deadline,
-        trace,
-        clear_context: server.config.clear_context,
-    };
-    let mut common = server.worker.buffers.scratch();
-    forward::request(head, request, &context, &mut common);
-    common
 }
 
 /// Takes the message from the client: the host, and behind it the buffered body, are kept aside.
@@ -181,6 +168,10 @@ impl Walk<'_> {
         loop {
             let (lease, now) = self.lease(&balancer, &tries).await?;
             let addr = lease.endpoint().addr;
+            if self.is_traced {
+                lease.discount();
+                return Err(self.traced(&balancer, addr));
+            }
             let tally = self.attempt_begins(&balancer, now);
             self.telling.attempt(balancer.id(), &leaf.residual, addr);
             let can_repeat = client.can_repeat(self.request);
@@ -270,6 +261,7 @@ impl Walk<'_> {
         let destination = Destination {
             client: balancer.id(),
             residual: &leaf.residual,
+            propagator: self.server.router.config.trace_propagator,
             authority: authority.as_deref(),
             deadline: self.deadline(balancer),
             trace: self.trace.child(&mut worker.rng.borrow_mut()),
@@ -290,6 +282,7 @@ impl Walk<'_> {
             judge: &self.judge,
             idle: Idle::new(balancer.client.stream_idle_timeout),
             clear_context: self.server.config.clear_context,
+            via: &self.server.router.config.via,
             drain: &worker.drain,
             hosts: authority.as_deref().map(|sent| (sent, self.host)),
         };

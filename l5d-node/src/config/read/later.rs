@@ -12,39 +12,18 @@ pub(super) struct Later {
 }
 
 pub(super) const ADMIN: Later = Later {
-    refused: &["tls", "httpIdentifierPort"],
-    without_effect: &["socketOptions"],
+    refused: &["tls"],
+    without_effect: &["httpIdentifierPort"],
 };
 
 pub(super) const ROUTER: Later = Later {
-    refused: &["allowConnect"],
-    without_effect: &[
-        "originator",
-        "tracePropagator",
-        "viaPseudonym",
-        "enforceDeadline",
-        "timeoutStatus",
-        "plainErrors",
-        "answerUnidentified",
-    ],
+    refused: &[],
+    without_effect: &["originator"],
 };
 
 pub(super) const SERVER: Later = Later {
     refused: &["tls"],
-    without_effect: &[
-        "socketOptions",
-        "addForwardedHeader",
-        "timestampHeader",
-        "initialStreamWindowBytes",
-        "initialConnectionWindowBytes",
-        "headerTableBytes",
-        "maxFrameBytes",
-        "maxHeaderListBytes",
-        "windowUpdateRatio",
-        "maxConcurrentStreamsPerConnection",
-        "pingIntervalMs",
-        "pingTimeoutMs",
-    ],
+    without_effect: &["windowUpdateRatio"],
 };
 
 pub(super) const SERVICE: Later = Later {
@@ -54,19 +33,7 @@ pub(super) const SERVICE: Later = Later {
 
 pub(super) const CLIENT: Later = Later {
     refused: &["tls", "forwardClientCert"],
-    without_effect: &[
-        "socketOptions",
-        "streamIdleTimeoutMs",
-        "nodeHttp2",
-        "initialStreamWindowBytes",
-        "initialConnectionWindowBytes",
-        "headerTableBytes",
-        "maxFrameBytes",
-        "maxHeaderListBytes",
-        "windowUpdateRatio",
-        "pingIntervalMs",
-        "pingTimeoutMs",
-    ],
+    without_effect: &["socketOptions", "nodeHttp2", "windowUpdateRatio"],
 };
 
 impl Later {

@@ -320,15 +320,14 @@ fn legacy_keys_warn_once() {
 /// What would send requests elsewhere, or in clear text, is refused until it has its effect.
 #[test]
 fn what_would_be_unsafe_without_effect_is_refused() {
-    for keys in ["client: {tls: {commonName: a}}", "allowConnect: true"] {
+    for keys in [
+        "client: {tls: {commonName: a}}",
+        "client: {forwardClientCert: true}",
+    ] {
         refused(keys, "is not supported yet");
     }
     has(
         "routers: [{protocol: http, servers: [{port: 0, tls: {}}]}]",
-        "not supported yet",
-    );
-    has(
-        &format!("{MINIMAL}\nadmin: {{httpIdentifierPort: 1}}"),
         "not supported yet",
     );
 }

@@ -33,7 +33,7 @@ fn defaults_are_those_of_the_tables() {
     assert_eq!(router.label, "http");
     assert_eq!(router.dst_prefix.to_string(), "/svc");
     assert_eq!(router.binding_timeout, Duration::from_secs(10));
-    assert_eq!(router.connect_timeout, Duration::from_secs(1));
+    assert_eq!(router.client.base().connect_timeout, Duration::from_secs(1));
     assert_eq!(router.max_headers_bytes, 8 << 10);
     assert_eq!(router.interpreter.kind, "default");
     assert_eq!(router.cache.paths, 1000);
@@ -120,8 +120,11 @@ routers:
     assert_eq!(outgoing.interpreter.root.as_deref(), Some("l5d"));
     assert_eq!(outgoing.interpreter.retry_max, Duration::from_secs(5));
     assert_eq!(outgoing.interpreter.transformers[0].service, "l5d");
-    assert_eq!(outgoing.attempt_timeout, Some(Duration::from_millis(700)));
-    assert_eq!(outgoing.total_timeout, None);
+    assert_eq!(
+        outgoing.client.base().attempt_timeout,
+        Some(Duration::from_millis(700))
+    );
+    assert_eq!(outgoing.service.base().total_timeout, None);
     assert_eq!(outgoing.dtab.entries().len(), 2);
     assert_eq!(
         incoming.interpreter.dst,

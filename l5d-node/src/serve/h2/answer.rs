@@ -93,7 +93,8 @@ fn grpc(failure: &Failure, server: &Server) -> Response<()> {
 
 /// What a failure's response says besides its body.
 fn put_common(failure: &Failure, server: &Server, headers: &mut HeaderMap) {
-    if !server.config.clear_context {
+    let is_failure = failure.reason != Reason::Traced;
+    if !server.config.clear_context && is_failure {
         let mut value = Vec::new();
         let limit = server.router.config.max_headers_bytes;
         encode(
@@ -112,7 +113,10 @@ fn put_common(failure: &Failure, server: &Server, headers: &mut HeaderMap) {
         }
     }
     if failure.is_of_service() {
-        headers.insert(header::VIA, HeaderValue::from_static("h2 linkerd"));
+        let via = format!("h2 {}", server.router.config.via);
+        if let Ok(via) = HeaderValue::from_maybe_shared(bytes::Bytes::from(via)) {
+            headers.insert(header::VIA, via);
+        }
     }
 }
 

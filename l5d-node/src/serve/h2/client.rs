@@ -16,6 +16,7 @@ use super::over_h2::over_h2;
 use super::relay::{Responder, Source as _, write};
 use crate::serve::buffer::Scratch;
 use crate::serve::exchange::{Attempt, Done, Outcome};
+use crate::serve::forwarded::Labels;
 use crate::serve::half::ClientHalf;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
@@ -28,6 +29,8 @@ pub(super) struct Client {
     text: Scratch,
     body: Body,
     reply: Reply,
+    /// For `Forwarded`, if the server adds it.
+    labels: Option<Rc<Labels>>,
     /// The client said `te: trailers`.
     takes_trailers: bool,
 }
@@ -49,9 +52,11 @@ impl Client {
         body: RecvStream,
         respond: SendResponse<Bytes>,
         given_up: Rc<Cell<u32>>,
+        labels: Option<Rc<Labels>>,
     ) -> Self {
         Self {
             text,
+            labels,
             body: Body::new(body),
             reply: Reply {
                 respond,
@@ -85,6 +90,10 @@ impl ClientHalf for Client {
 
     fn message(&self) -> &[u8] {
         &self.text
+    }
+
+    fn labels(&self) -> Option<&Labels> {
+        self.labels.as_deref()
     }
 
     fn take(&mut self, _request: &Request) {

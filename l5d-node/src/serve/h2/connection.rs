@@ -19,6 +19,7 @@ use super::client::Client;
 use super::head;
 use crate::connect::h2::{Flood, Heard, Watched, connection_window};
 use crate::serve::connection::linger;
+use crate::serve::forwarded::Labels;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
 use crate::serve::walk;
@@ -31,6 +32,7 @@ struct Common {
     server: Rc<Server>,
     given_up: Rc<Cell<u32>>,
     requests: Rc<Cell<u64>>,
+    labels: Option<Rc<Labels>>,
 }
 
 /// What makes the connection's task do something besides serving.
@@ -67,23 +69,33 @@ const GIVEN_UP: u32 = 1000;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Serves a connection that begins with the preface; gives the number of requests that it had.
-pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(server: Rc<Server>, mut io: T) -> u64 {
-    let requests = Rc::default();
-    if let Err(e) = converse(&server, &requests, &mut io).await
+/// `labels`: for `Forwarded`, if the server adds it.
+pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
+    server: Rc<Server>,
+    mut io: T,
+    labels: Option<Rc<Labels>>,
+) -> u64 {
+    let common = Common {
+        server: server.clone(),
+        given_up: Rc::default(),
+        requests: Rc::default(),
+        labels,
+    };
+    if let Err(e) = converse(&common, &mut io).await
         && !e.is_io()
     {
         tracing::debug!(server = %server.config.label, error = %e, "an HTTP/2 connection ended");
         // What the client has sent meanwhile must not destroy what it is told.
         linger(&mut io).await;
     }
-    requests.get()
+    common.requests.get()
 }
 
 async fn converse<T: AsyncRead + AsyncWrite + Unpin>(
-    server: &Rc<Server>,
-    requests: &Rc<Cell<u64>>,
+    common: &Common,
     io: &mut T,
 ) -> Result<(), h2::Error> {
+    let server = &common.server;
     let (heard, flood) = (Heard::default(), Flood::default());
     let io = Watched::counting(io, heard.clone(), flood.clone());
     let handshake = builder(server).handshake::<_, Bytes>(io);
@@ -103,12 +115,7 @@ async fn converse<T: AsyncRead + AsyncWrite + Unpin>(
     alive
         .tick
         .set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let common = Common {
-        server: server.clone(),
-        given_up: Rc::default(),
-        requests: requests.clone(),
-    };
-    serve(&common, &mut connection, &mut alive, &flood).await
+    serve(common, &mut connection, &mut alive, &flood).await
 }
 
 fn builder(server: &Server) -> Builder {
@@ -235,7 +242,7 @@ async fn stream(common: Common, request: http::Request<RecvStream>, respond: Sen
     head::put_request(&parts, "HTTP/1.1", body.is_end_stream(), &mut text);
     let accepted = accept(server, &text);
     let given_up = common.given_up.clone();
-    let mut client = Client::new(text, &parts, body, respond, given_up);
+    let mut client = Client::new(text, &parts, body, respond, given_up, common.labels.clone());
     let is_head = parts.method == http::Method::HEAD;
     drop(parts);
     match accepted {

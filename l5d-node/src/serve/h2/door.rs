@@ -15,6 +15,7 @@ use super::connection::{LIMIT, run};
 use super::prefixed::Prefixed;
 use crate::connect::Stream;
 use crate::connect::h2::PREFACE;
+use crate::serve::connection::labels;
 use crate::serve::request::Request;
 use crate::serve::respond::{BESIDE_ERR, Failure, Form};
 use crate::serve::wire::field::{Kind, list, values};
@@ -46,7 +47,10 @@ pub(crate) async fn accept(server: Rc<Server>, mut stream: Stream) -> u64 {
         return 0;
     };
     match begin {
-        Begin::Http2(before) => run(server, Prefixed::new(before.into(), stream)).await,
+        Begin::Http2(before) => {
+            let labels = labels(&server, &stream).map(Rc::new);
+            run(server, Prefixed::new(before.into(), stream), labels).await
+        }
         Begin::Gone => 0,
         Begin::Refused(failure) => {
             server.stats.refused.inc();
@@ -225,6 +229,7 @@ async fn refuse(server: &Server, stream: &mut Stream, failure: &Failure) {
     server.stats.failures.count(failure.reason);
     let config = &server.router.config;
     let form = Form {
+        via: &config.via,
         version: Version::Http11,
         to_head: false,
         keep_alive: false,

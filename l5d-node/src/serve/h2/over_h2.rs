@@ -267,6 +267,7 @@ fn form<'a>(
         to = Framing::Length(0);
     }
     let form = ResponseForm {
+        via: attempt.via,
         version: attempt.request.version,
         framing: to,
         keep_alive: attempt.request.keep_alive && !attempt.drain.is_draining(),

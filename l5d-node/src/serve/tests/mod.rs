@@ -3,6 +3,7 @@
 mod bodies;
 mod context;
 mod errors;
+mod headers;
 mod http2;
 mod identify;
 mod life;
