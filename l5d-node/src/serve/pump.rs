@@ -45,6 +45,13 @@ impl Idle {
         }
     }
 
+    /// Some bytes have gone in a direction that nobody watches.
+    pub(crate) fn moved(&self) {
+        if self.limit.is_some() {
+            self.last.set(Instant::now());
+        }
+    }
+
     /// `work`, which moves some bytes, unless nothing moves for too long: then the limit.
     pub(crate) async fn watch<T>(&self, work: impl Future<Output = T>) -> Result<T, Duration> {
         let Some(limit) = self.limit else {

@@ -37,6 +37,12 @@ impl Session {
         }
     }
 
+    /// Whether it has been idle since `used` for as long as it may.
+    pub(crate) fn is_idle(&self, used: Instant, now: Instant) -> bool {
+        let is_longer = |idle| now.saturating_duration_since(used) >= idle;
+        self.limits.idle.is_some_and(is_longer)
+    }
+
     /// Whether it has lived for as long as it may.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let is_older = |life| now.saturating_duration_since(self.born) >= life;
@@ -66,5 +72,6 @@ mod tests {
         session.ended().await;
         assert_eq!(begin.elapsed(), 15 * S);
         assert!(session.is_over(begin + 15 * S) && !session.is_over(begin + 14 * S));
+        assert!(session.is_idle(begin, begin + 10 * S) && !session.is_idle(begin, begin + 9 * S));
     }
 }

@@ -22,6 +22,7 @@ use crate::serve::connection::linger;
 use crate::serve::forwarded::Labels;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
+use crate::serve::session::Session;
 use crate::serve::walk;
 use crate::serve::wire::head::{Version, parse_request};
 use crate::serve::worker::Server;
@@ -54,6 +55,9 @@ struct Alive {
     /// Until when an answer is awaited.
     asked: Option<Instant>,
     limit: Duration,
+    /// How long the connection may live, and when it last had streams; looked at when the tick comes.
+    session: Session,
+    used: Instant,
 }
 
 /// For the preface, and for the last frames to leave.
@@ -111,6 +115,8 @@ async fn converse<T: AsyncRead + AsyncWrite + Unpin>(
         tick: interval_at(Instant::now() + every, every),
         asked: None,
         limit: settings.ping_timeout,
+        session: Session::new(server.config.session),
+        used: Instant::now(),
     };
     alive
         .tick
@@ -198,6 +204,10 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
                 if period.0.elapsed() >= PERIOD {
                     period = (Instant::now(), common.given_up.get());
                 }
+                if !is_draining && alive.is_over(!streams.is_empty()) {
+                    is_draining = true;
+                    connection.graceful_shutdown();
+                }
                 if !alive.check(!streams.is_empty()) {
                     tracing::debug!("a client does not answer PING: closing the connection");
                     return Ok(());
@@ -208,6 +218,15 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl Alive {
+    /// Whether the connection has lived, or been idle, for as long as it may (`serverSession`).
+    fn is_over(&mut self, has_streams: bool) -> bool {
+        let now = Instant::now();
+        if has_streams {
+            self.used = now;
+        }
+        self.session.is_over(now) || self.session.is_idle(self.used, now)
+    }
+
     /// Asks if nothing was heard. False: the last question has no answer.
     fn check(&mut self, has_streams: bool) -> bool {
         let now = Instant::now();

@@ -147,6 +147,7 @@ async fn send<S: Source>(
             _ = poll_fn(|cx| to_server.poll_reset(cx)) => return Sent::Stopped,
             next = source.next() => next,
         };
+        attempt.idle.moved();
         // Said before anything of it is on its way: an answer may come at once.
         if !source.can_repeat() {
             attempt.judge.lost();
@@ -374,7 +375,11 @@ async fn relay<R: Responder>(
         let next = tokio::select! {
             biased;
             reason = reply.gone() => return Err(Received::Client(reason)),
-            next = stream.data() => next,
+            next = attempt.idle.watch(stream.data()) => next,
+        };
+        let Ok(next) = next else {
+            // Nothing has moved for `streamIdleTimeoutMs`.
+            return cut(attempt, &Reason::CANCEL.into(), reply).await;
         };
         match next {
             Some(Ok(bytes)) => {
@@ -382,7 +387,11 @@ async fn relay<R: Responder>(
                 if ends {
                     attempt.judge.end(None, false);
                 }
-                let passed = reply.data(bytes, ends).await;
+                let Ok(passed) = attempt.idle.watch(reply.data(bytes, ends)).await else {
+                    // Who does not read for so long is as good as gone: nothing of it is the endpoint's.
+                    reply.cut(Reason::CANCEL);
+                    return Err(Received::Outcome(Outcome::Aborted { must_reset: true }));
+                };
                 passed.map_err(Received::Client)?;
                 let _ = stream.flow_control().release_capacity(n);
                 if ends {

@@ -165,6 +165,43 @@ async fn grpc_is_tried_again_by_its_status() {
     }
 }
 
+/// `streamIdleTimeoutMs` looks at both directions; `serverSession` ends a connection with GOAWAY, not its streams.
+#[tokio::test]
+async fn silent_streams_and_old_connections_end() {
+    let backend = Server2::echo().await;
+    let limit = Duration::from_millis(200);
+    let idle = proxy(backend.addr, Classifier::NonRetryable5xx, |r| {
+        r.client.base_mut().stream_idle_timeout = Some(limit);
+    });
+    let peer = client(idle.addr).await;
+    let (response, mut out) = open(&peer, post("/"), false).await;
+    out.send_data("x".into(), false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "x");
+    let end = body.data().await.unwrap().unwrap_err();
+    assert_eq!(end.reason(), Some(h2::Reason::CANCEL));
+
+    let old = proxy(backend.addr, Classifier::NonRetryable5xx, |r| {
+        let server = &mut r.servers[0];
+        server.session.life = Some(Duration::ZERO);
+        server.h2.ping_interval = Duration::from_millis(20);
+    });
+    let stream = TcpStream::connect(old.addr).await.unwrap();
+    let (mut peer, connection) = h2::client::handshake(stream).await.unwrap();
+    let (response, mut out) = peer.send_request(post("/"), false).unwrap();
+    let connection = tokio::spawn(connection);
+    let mut body = response.await.unwrap().into_body();
+    // The stream outlives many ticks.
+    tokio::time::timeout(limit, body.data()).await.unwrap_err();
+    out.send_data("late".into(), true).unwrap();
+    let mut late = Vec::new();
+    while let Some(bytes) = body.data().await {
+        late.extend_from_slice(&bytes.unwrap());
+    }
+    assert_eq!(late, b"late");
+    connection.await.unwrap().unwrap();
+}
+
 /// REFUSED_STREAM means that nothing was done: the compliant classifier tries again on the same endpoint.
 #[tokio::test]
 async fn refused_streams_are_tried_again_by_the_compliant_classifier() {
