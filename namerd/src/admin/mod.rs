@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
-use crate::config::Security;
+use crate::config::{PrometheusPage, Security};
 use crate::meter::Meter;
 use crate::store::services::Services;
 use crate::store::{Cell, DtabStore, Engine, NamespaceState};
@@ -52,7 +52,7 @@ pub struct Admin {
     /// Which paths are served.
     pub security: Security,
     /// Further paths of the Prometheus page.
-    pub prometheus_paths: Vec<String>,
+    pub prometheus: Vec<PrometheusPage>,
     /// Whether metrics are served for InfluxDB.
     pub influxdb: bool,
     /// Recomputations.
@@ -233,7 +233,7 @@ impl Admin {
             "/admin/metrics.json" | "/metrics.json" | "/admin/metrics" => {
                 metrics::json(&metrics::gather(self), params)
             }
-            "/metrics" | "/admin/metrics/prometheus" => self.show_prometheus(),
+            "/metrics" => self.show_prometheus(""),
             "/config.json" => {
                 web::document("application/json;charset=UTF-8", self.config.to_string())
             }
@@ -245,8 +245,11 @@ impl Admin {
             }
             "/admin/server_info" => web::document(JSON, state::server_info(self).to_string()),
             "/admin/registry.json" => web::document(JSON, pretty(&self.registry())),
-            _ if self.prometheus_paths.iter().any(|p| p == path) => self.show_prometheus(),
-            _ => self.show_other(path),
+            _ => match self.prometheus.iter().find(|page| page.path == path) {
+                Some(page) => self.show_prometheus(&page.prefix),
+                None if path == "/admin/metrics/prometheus" => self.show_prometheus(""),
+                None => self.show_other(path),
+            },
         }
     }
 
@@ -262,6 +265,9 @@ impl Admin {
                 "namerd has no profile {kind:?} of its own: use `perf record -g -p PID`; its symbols are in the release's debug file\n"
             );
             return web::text(StatusCode::NOT_IMPLEMENTED, why);
+        }
+        if self.interpreter_page().as_deref() == Some(path) {
+            return web::document(JSON, pretty(&state::dtabs(self)));
         }
         match self.namer_state(path) {
             Some(state) => web::document(JSON, pretty(&state)),
@@ -302,23 +308,32 @@ impl Admin {
         web::text(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    fn show_prometheus(&self) -> Response<Body> {
-        web::document(PROMETHEUS, metrics::prometheus(&metrics::gather(self)))
+    fn show_prometheus(&self, prefix: &str) -> Response<Body> {
+        let metrics = metrics::gather(self);
+        web::document(PROMETHEUS, metrics::prometheus(&metrics, prefix))
     }
 
     fn has(&self, path: &str) -> bool {
         PATHS.contains(&path)
-            || self.prometheus_paths.iter().any(|p| p == path)
+            || self.prometheus.iter().any(|page| page.path == path)
             || self.namers.iter().any(|namer| namer.page() == path)
     }
 
     fn index(&self) -> String {
         let mut paths: Vec<String> = PATHS.iter().map(|p| (*p).to_owned()).collect();
-        paths.extend(self.prometheus_paths.iter().cloned());
+        paths.extend(self.prometheus.iter().map(|page| page.path.clone()));
+        paths.extend(self.interpreter_page());
         paths.extend(self.namers.iter().map(NamerState::page));
         paths.sort();
         paths.dedup();
         paths.iter().map(|path| format!("{path}\n")).collect()
+    }
+
+    /// Where 1.x showed the dtab of its ConfigMap interpreter, which is a store here (Kubernetes 10).
+    fn interpreter_page(&self) -> Option<String> {
+        let kind = self.store.kind();
+        (kind == "io.l5d.k8s.configMap")
+            .then(|| format!("/interpreter_state/{}.json", kind.to_lowercase()))
     }
 
     fn namer_state(&self, path: &str) -> Option<serde_json::Value> {

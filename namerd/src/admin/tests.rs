@@ -40,7 +40,10 @@ fn admin() -> Admin {
         config: serde_json::json!({"storage": {"kind": "io.l5d.inMemory"}}),
         warnings: vec!["a warning".to_owned()],
         security: Security::default(),
-        prometheus_paths: vec!["/prom".to_owned()],
+        prometheus: vec![crate::config::PrometheusPage {
+            path: "/prom".to_owned(),
+            prefix: "mesh_".to_owned(),
+        }],
         influxdb: true,
         engine,
         store,
@@ -206,7 +209,12 @@ async fn metrics_come_as_text_and_as_json() {
         .requests
         .count("bind", StatusCode::OK, Duration::from_millis(3));
     let (_, text) = world.get("/admin/metrics/prometheus").await;
-    assert_eq!(world.get("/prom").await.0, 200);
+    let (status, prefixed) = world.get("/prom").await;
+    assert_eq!(status, 200);
+    assert!(
+        prefixed.contains("\nmesh_namerd_transform_gateway_missing_total 7\n"),
+        "{prefixed}"
+    );
     for line in [
         "# TYPE namerd_stream_encodings_total counter",
         "namerd_transform_gateway_missing_total 7",

@@ -294,7 +294,7 @@ pub(super) fn pages(
             read_only: is_read_only(config),
             ..config.admin.security.clone()
         },
-        prometheus_paths: config.prometheus_paths.clone(),
+        prometheus: config.prometheus.clone(),
         influxdb: config.influxdb,
         engine: core.engine.clone(),
         store: Arc::clone(&core.store),

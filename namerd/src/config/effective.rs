@@ -67,9 +67,9 @@ pub(super) fn config(config: &Config) -> Value {
         })
     });
     let more = config
-        .prometheus_paths
+        .prometheus
         .iter()
-        .map(|path| json!({"kind": "io.l5d.prometheus", "path": path}));
+        .map(|page| json!({"kind": "io.l5d.prometheus", "path": page.path, "prefix": page.prefix}));
     let mut all = json!({
         "admin": admin,
         "storage": storage(&config.storage),

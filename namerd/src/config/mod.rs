@@ -34,6 +34,7 @@ pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthS
 pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions, ThriftOptions};
 pub use l5d_tls::{CIPHERS, ClientTls, ServerTls, TlsVersion};
 pub use sessions::SessionLimits;
+pub use telemetry::PrometheusPage;
 
 /// Everything that namerd was told, checked.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct Config {
     /// Servers, in order; at least one.
     pub interfaces: Vec<Interface>,
     /// Further paths at which the admin server serves Prometheus metrics.
-    pub prometheus_paths: Vec<String>,
+    pub prometheus: Vec<PrometheusPage>,
     /// Whether the admin server serves metrics for InfluxDB.
     pub influxdb: bool,
     /// Where traces go; `None`: nowhere.
@@ -371,7 +372,7 @@ impl Config {
             let config = Config {
                 storage: storage::read(&top, env),
                 namers: namers::read(&top, env),
-                prometheus_paths: telemetry.prometheus_paths,
+                prometheus: telemetry.prometheus,
                 influxdb: telemetry.influxdb,
                 traces: telemetry.traces,
                 ingress: ingress::read(&top, env),

@@ -27,11 +27,23 @@ const TELEMETERS: Kinds = Kinds {
     ],
 };
 
+/// A page of metrics for Prometheus, besides `/metrics`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusPage {
+    /// `path`: where it is.
+    pub path: String,
+    /// `prefix`: what stands before each name that does not begin with it already.
+    pub prefix: String,
+}
+
+/// Where the page is unless the file says otherwise.
+const PROMETHEUS: &str = "/admin/metrics/prometheus";
+
 /// What telemeters were asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Telemetry {
-    /// Further paths of the Prometheus page.
-    pub(super) prometheus_paths: Vec<String>,
+    /// The Prometheus pages that were asked for.
+    pub(super) prometheus: Vec<PrometheusPage>,
     /// Whether the InfluxDB page is served.
     pub(super) influxdb: bool,
     /// Where traces go.
@@ -52,7 +64,7 @@ fn telemeter(mut section: Section<'_>, telemetry: &mut Telemetry) {
     };
     section.key("experimental").boolean();
     match kind {
-        "io.l5d.prometheus" => telemetry.prometheus_paths.extend(prometheus(&section)),
+        "io.l5d.prometheus" => telemetry.prometheus.push(prometheus(&section)),
         "io.l5d.influxdb" => telemetry.influxdb = true,
         "io.l5d.opentelemetry" if telemetry.traces.is_some() => {
             let message = "traces go to one collector only";
@@ -63,19 +75,31 @@ fn telemeter(mut section: Section<'_>, telemetry: &mut Telemetry) {
     }
 }
 
-fn prometheus(section: &Section<'_>) -> Option<String> {
-    section.legacy(
-        "prefix",
-        "namerd's metrics are named namerd_... as they are",
-    );
+fn prometheus(section: &Section<'_>) -> PrometheusPage {
     let field = section.key("path");
     let spot = field.spot();
-    let path = field.string()?;
+    let path = field.string().unwrap_or_else(|| PROMETHEUS.to_owned());
     if !path.starts_with('/') {
         let message = format!("{}.path must start with `/`", section.name());
         section.reader().mistake(spot, message, None);
     }
-    Some(path)
+    let field = section.key("prefix");
+    let spot = field.spot();
+    let prefix = field.string().unwrap_or_default();
+    let is_name = |(i, b): (usize, u8)| {
+        b.is_ascii_alphabetic() || matches!(b, b'_' | b':') || (i > 0 && b.is_ascii_digit())
+    };
+    if !prefix.bytes().enumerate().all(is_name) {
+        let message = format!(
+            "{}.prefix cannot begin the name of a metric",
+            section.name()
+        );
+        let help = "letters, digits, `_` and `:`, no digit first";
+        section
+            .reader()
+            .mistake(spot, message, Some(help.to_owned()));
+    }
+    PrometheusPage { path, prefix }
 }
 
 /// `endpoint`, `sampleRate` (1.0), `serviceName` (`namerd`).

@@ -341,8 +341,21 @@ fn telemeters_load_with_warnings() {
         "telemetry:\n- {kind: io.l5d.prometheus, prefix: namerd_, path: /prom}\n- {kind: io.l5d.recentRequests, sampleRate: 0.25}",
     );
     let (config, warnings) = read(&text).expect("loads");
-    assert_eq!(config.prometheus_paths, ["/prom"]);
-    assert_eq!(warnings.len(), 2);
+    let page = &config.prometheus[0];
+    assert_eq!((&*page.path, &*page.prefix), ("/prom", "namerd_"));
+    assert_eq!(warnings.len(), 1);
+    let shown = config.effective();
+    assert_eq!(shown["telemetry"][1]["prefix"], "namerd_");
+    for bad in ["1x", "a-b", "a b"] {
+        let text = with(&format!(
+            "telemetry: [{{kind: io.l5d.prometheus, prefix: '{bad}'}}]"
+        ));
+        let mistakes = read(&text).expect_err(bad).to_string();
+        assert!(
+            mistakes.contains("cannot begin the name of a metric"),
+            "{mistakes}"
+        );
+    }
 }
 
 #[test]

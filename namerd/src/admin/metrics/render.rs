@@ -7,11 +7,15 @@ use super::{Metric, Value as Number, float};
 use crate::meter::{BOUNDS, Measured, Type};
 use crate::web::{self, Body, JSON, Params};
 
-/// The Prometheus text format.
-pub(in crate::admin) fn prometheus(metrics: &[Metric]) -> String {
+/// The Prometheus text format. `prefix` stands before each name that does not begin with it.
+pub(in crate::admin) fn prometheus(metrics: &[Metric], prefix: &str) -> String {
     let mut out = String::new();
     for metric in metrics {
-        let name = metric.of.name;
+        let name = match metric.of.name.starts_with(prefix) {
+            true => metric.of.name.to_owned(),
+            false => format!("{prefix}{}", metric.of.name),
+        };
+        let name = name.as_str();
         let kind = match metric.of.kind {
             Type::Counter => "counter",
             Type::Gauge => "gauge",
