@@ -185,10 +185,10 @@ fn to_fields(
     len: usize,
     headers: &[httparse::Header<'_>],
 ) -> Result<Fields, HeadError> {
-    let block_end = len - 2;
     if !bytes[..len].ends_with(b"\r\n") {
         return Err(HeadError::Malformed("bare LF"));
     }
+    let block_end = len - 2;
     let mut fields: Fields = SmallVec::with_capacity(headers.len());
     for header in headers {
         let name = range(bytes, header.name.as_bytes());

@@ -284,3 +284,12 @@ fn responses_are_taken_apart() {
     assert_eq!(&bytes[head.reason], b"Not  here");
     assert_eq!(&bytes[head.len..], b"rest");
 }
+
+/// Found by the fuzzer: the library takes an LF alone for the end of the fields.
+#[test]
+fn a_block_of_trailers_that_is_a_bare_lf_is_refused() {
+    for block in [&b"\n"[..], b"a: b\n\n", b"a: b\r\n\n"] {
+        assert!(super::head::parse_trailers(block).is_err(), "{block:?}");
+    }
+    assert!(super::head::parse_trailers(b"\r\n").is_ok());
+}
