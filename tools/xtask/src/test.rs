@@ -102,13 +102,21 @@ fn has_cxx() -> bool {
 }
 
 /// The folders of fuzzers and their targets.
-const FUZZED: [(&str, &str); 6] = [
+const FUZZED: [(&str, &str); 14] = [
     ("proto/naming/fuzz", "path"),
     ("proto/naming/fuzz", "prefix"),
     ("proto/naming/fuzz", "tree"),
     ("proto/naming/fuzz", "dtab"),
     ("namerd/fuzz", "authority"),
     ("namerd/fuzz", "thrift"),
+    ("namerd/fuzz", "controller"),
+    ("proto/resolver/fuzz", "up"),
+    ("proto/resolver/fuzz", "down"),
+    ("proto/mesh/fuzz", "mesh"),
+    ("l5d-node/fuzz", "head"),
+    ("l5d-node/fuzz", "body"),
+    ("l5d-node/fuzz", "context"),
+    ("l5d-node/fuzz", "warm"),
 ];
 
 /// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.
@@ -127,6 +135,8 @@ pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<()> {
         fuzzer
             .current_dir(&folder)
             .env_remove("RUSTFLAGS")
+            // The fuzzer itself is built once for all of them.
+            .env("CARGO_TARGET_DIR", root().join("target/fuzz"))
             .args(["run", "--quiet", "--release", "--bin", target, "--"])
             .arg("-max_len=4096")
             .arg(format!("-max_total_time={seconds}"))
