@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{Layer as _, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::flood::{Flood, Quiet};
 use super::traces::{self, Traces};
@@ -135,10 +137,7 @@ pub(super) fn start(
             .with_tracked_inactivity(false);
         layer.with_filter(Targets::new().with_target(TRACE, LevelFilter::INFO))
     });
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(spans)
-        .try_init()?;
+    with_spans(tracing_subscriber::registry().with(lines), spans).try_init()?;
     let levels = Levels {
         set: Mutex::new(set),
         filter: handle,
@@ -146,6 +145,19 @@ pub(super) fn start(
         spans: traces.map(|traces| Arc::clone(&traces.counts)),
     };
     Ok((Arc::new(levels), async move { flood.report().await }))
+}
+
+/// The log, and the traces if there are any. A layer that is not there would count as one that wants everything: libraries
+/// would make a span of each of their steps.
+fn with_spans<S, L>(lines: S, spans: Option<L>) -> Dispatch
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    L: Layer<S> + Send + Sync,
+{
+    match spans {
+        Some(spans) => lines.with(spans).into(),
+        None => lines.into(),
+    }
 }
 
 fn targets(set: &BTreeMap<&'static str, LogLevel>) -> Targets {
@@ -205,7 +217,24 @@ impl LogLevels for NoLevels {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::Identity;
+
     use super::*;
+
+    #[test]
+    fn what_is_not_logged_costs_no_span_and_no_question() {
+        let filter = targets(&Directives::from_str("info").expect("is read").0);
+        let (filter, _handle) = reload::Layer::new(filter);
+        let lines = fmt::layer().with_writer(io::sink);
+        let lines = lines.with_filter(filter.and(Quiet(Arc::default())));
+        let lines = tracing_subscriber::registry().with(lines);
+        assert_eq!(lines.max_level_hint(), Some(LevelFilter::INFO));
+        let dispatch = with_spans(lines, None::<Identity>);
+        tracing::dispatcher::with_default(&dispatch, || {
+            assert!(tracing::debug_span!(target: "h2", "a step").is_disabled());
+            assert!(!tracing::info_span!(target: "namerd::api", "a part").is_disabled());
+        });
+    }
 
     #[test]
     fn directives_name_loggers_and_mistakes() {
