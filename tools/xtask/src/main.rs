@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod cluster;
 mod layers;
+mod original;
 mod packages;
 mod peers;
 mod run;
@@ -54,7 +55,7 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Builds (once) the real kube-apiserver, etcd and grpcurl and prints where they are
+    /// Builds (once) the real kube-apiserver, etcd, grpcurl and the original namerctl and prints where they are
     Cluster,
     /// The main job on this machine: two hosts, one namerd, two node proxies, hello and world
     Demo {
@@ -112,6 +113,9 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Cluster => {
             for (name, path) in cluster::obtain()? {
                 println!("{name} {}", path.display());
+            }
+            if let Some(path) = original::obtain() {
+                println!("namerctl-original {}", path.display());
             }
             Ok(())
         }

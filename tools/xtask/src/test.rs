@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
-use crate::{browser, cluster, layers};
+use crate::{browser, cluster, layers, original};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
 pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Result<()> {
@@ -26,6 +26,9 @@ pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Resul
     if !without_cluster {
         // Tests that need the real API server then fail instead of leaving themselves out.
         tests.env("L5D_REQUIRE_CLUSTER", "1");
+    }
+    if !without_cluster && let Some(original) = original::obtain() {
+        tests.env("L5D_ORIGINAL_NAMERCTL", original);
     }
     if browser::obtain() {
         tests.env("L5D_REQUIRE_BROWSER", "1");
