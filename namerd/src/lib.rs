@@ -9,6 +9,7 @@
 //! 4. [`bind`]: dtab and path to a tree of clusters, one evaluation for all who ask.
 //! 5. [`stream`]: encodes once a version; a session keeps positions.
 //! 6. [`web`]: HTTP/1.1 connections, parameters and JSON shapes, shared by the doors.
+//!    [`auth`] says who somebody is, [`ca`] certifies nodes.
 //! 7. [`api`]: gRPC and HTTP doors. [`admin`]: health, metrics, the page. [`app`]: builds, spawns, joins.
 //!
 //! [`meter`] has the table of all metrics and the counters that all may use.
@@ -18,6 +19,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod bind;
+pub mod ca;
 pub mod config;
 pub mod consul;
 pub mod dial;

@@ -14,6 +14,7 @@ use namerd::api::{Api, serve};
 use namerd::auth::{NodeGuard, Reviews};
 use namerd::bind::namers::K8sNamer;
 use namerd::bind::{BindKey, BindState, Binder, Binding, BoundLeaf};
+use namerd::ca::Ca;
 use namerd::config::SocketOptions;
 use namerd::k8s::{Address, K8sSource, Kubernetes, Reviewer};
 use namerd::store::services::Services;
@@ -132,6 +133,15 @@ impl ControlPlane {
 
     /// The same to nodes that prove themselves.
     pub fn serve_guarded(&self, nodes: Arc<NodeGuard>) -> Result<SocketAddr> {
+        self.serve_certifying(nodes, None)
+    }
+
+    /// The same with an authority that certifies them.
+    pub fn serve_certifying(
+        &self,
+        nodes: Arc<NodeGuard>,
+        ca: Option<Arc<Ca>>,
+    ) -> Result<SocketAddr> {
         let port = HeldPort::take([127, 0, 0, 1].into())?;
         let api = Api {
             hub: Arc::clone(&self.hub),
@@ -141,6 +151,7 @@ impl ControlPlane {
             connections: 1000,
             gate: Gate::plain(SocketOptions::default()),
             nodes,
+            ca,
             connection_age: None,
             access_log: None,
             meter: Arc::default(),

@@ -48,6 +48,15 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Writes `ca.crt` and `ca.key` into a folder, for somebody else to sign with.
+    pub fn write(&self, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+        let issued = Issued {
+            certificate: self.pem(),
+            key: self.issuer.key().serialize_pem(),
+        };
+        issued.write(folder, "ca")
+    }
+
     /// A certificate for servers and clients. Names with `://` become URIs, the others DNS names or addresses; the first is
     /// the common name too.
     pub fn issue(&self, names: &[&str]) -> Result<Issued> {

@@ -4,6 +4,7 @@
 //! asked; what can be changed is levels of the log, sampling, and whether the process goes on. It runs on a thread of its own
 //! and must never slow a request of the data plane. [`routes`] has the paths, [`guard`] says which are served.
 
+mod door;
 mod files;
 mod guard;
 mod levels;
@@ -26,10 +27,12 @@ use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use self::door::Door;
 use crate::cache::{FollowSet, Table};
 use crate::config::{Config, Identity, Telemeter};
 use crate::serve::{Asker, Stats};
 use crate::tell::{Teller, Traces};
+use crate::tls::Tls;
 
 pub use levels::{LogLevel, LogLevels, NoLevels};
 pub use live::Watchers;
@@ -52,6 +55,8 @@ pub struct Sight {
     pub asker: Asker,
     /// By router, then by server: where they really listen.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// TLS, and who this node is.
+    pub tls: Arc<Tls>,
     /// Whether names came from the warm file.
     pub is_warm: bool,
     /// By router: who is told of single requests.
@@ -79,9 +84,16 @@ pub async fn serve(
     sight: Arc<Sight>,
     end: CancellationToken,
 ) -> std::io::Result<()> {
-    let served = axum::serve(listener, routes::all(sight.clone()))
-        .with_graceful_shutdown(end.cancelled_owned())
-        .into_future();
+    let routes = routes::all(sight.clone());
+    let end = end.cancelled_owned();
+    let served = match sight.tls.admin() {
+        None => axum::serve(listener, routes)
+            .with_graceful_shutdown(end)
+            .into_future(),
+        Some(acceptor) => axum::serve(Door::new(listener, acceptor.clone()), routes)
+            .with_graceful_shutdown(end)
+            .into_future(),
+    };
     tokio::select! {
         served = served => served,
         never = look(&sight) => match never {},

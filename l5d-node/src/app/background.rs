@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::warm::{Scope, Snapshot, snapshot};
 use crate::cache::{FollowSet, Table};
-use crate::control::{self, Plan};
+use crate::control::{self, Certifying, Plan};
 use crate::tls::Tls;
 
 /// How often idle names are looked for.
@@ -21,6 +21,12 @@ const SETTLE_TIME: Duration = Duration::from_secs(1);
 /// Between two writings.
 const WRITE_GAP: Duration = Duration::from_secs(10);
 
+/// What keeps TLS fresh.
+pub(super) struct Secure {
+    pub(super) tls: Arc<Tls>,
+    pub(super) certifying: Option<Certifying>,
+}
+
 /// Runs until `end`; the last thing that it does is to write the warm file.
 pub(super) async fn run(
     plans: Vec<Plan>,
@@ -28,7 +34,7 @@ pub(super) async fn run(
     namerds: Vec<Arc<FollowSet>>,
     scope: Scope,
     warm_file: Option<PathBuf>,
-    tls: Arc<Tls>,
+    secure: Secure,
     end: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
@@ -37,12 +43,15 @@ pub(super) async fn run(
     for plan in plans {
         tasks.spawn(control::follow(plan, end_streams.clone()));
     }
+    if let Some(certifying) = secure.certifying {
+        tasks.spawn(certifying.run(end_streams.clone()));
+    }
     let expiring = expire(&table);
     let warming = keep_warm(&table, &namerds, &scope, warm_file.as_deref(), &end);
     tokio::select! {
         () = expiring => {}
         () = warming => {}
-        () = tls.keep_fresh() => {}
+        () = secure.tls.keep_fresh() => {}
     }
     end_streams.cancel();
     tasks.close();

@@ -30,12 +30,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::background::Secure;
 use self::thread::Thread;
 use crate::admin::{self, LogLevels, NoLevels, Sight};
 use crate::cache::warm::{self, Scope};
 use crate::cache::{FollowSet, Names, Table};
 use crate::config::{Config, Identity, IdentityError, SocketOptions};
-use crate::control::Plan;
+use crate::control::{Certifying, Plan};
 use crate::serve::{self, Servers, StartError};
 use crate::tell::{AccessError, Tellers, Writer};
 use crate::tls::Tls;
@@ -169,6 +170,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     running.addresses.clone_from(&servers.addresses);
     log_addresses(&config, &servers.addresses, admin_addr);
 
+    let certifying = Certifying::of(&config, &identity, &tls);
     let sight = Arc::new(Sight {
         config,
         identity: identity.clone(),
@@ -177,6 +179,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         stats: servers.stats.clone(),
         asker: servers.asker(),
         addresses: servers.addresses.clone(),
+        tls: tls.clone(),
         is_warm,
         tellers: tellers.routers,
         traces: tellers.traces.clone(),
@@ -189,8 +192,9 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     running.servers = Some(servers);
     let end = running.end_control.clone();
     let file = identity.warm_file;
+    let secure = Secure { tls, certifying };
     running.control = Some(Thread::start("control", move || {
-        background::run(plans, table, namerds, scope, file, tls, end)
+        background::run(plans, table, namerds, scope, file, secure, end)
     })?);
     if let Some(traces) = tellers.traces {
         let end = running.end_tell.clone();

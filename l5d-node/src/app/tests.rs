@@ -82,6 +82,13 @@ impl Resolver for Namerd {
     ) -> Result<Response<Self::IngressesStream>, Status> {
         Err(Status::unimplemented("scripted"))
     }
+
+    async fn certify(
+        &self,
+        _: tonic::Request<v1::CertifyRequest>,
+    ) -> Result<tonic::Response<v1::Certified>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }
 
 impl Namerd {
@@ -409,4 +416,38 @@ fn what_is_missing_is_said_before_anything_starts() {
             .to_string()
             .contains("L5D_NAMERD")
     );
+}
+
+#[tokio::test]
+async fn the_admin_server_speaks_tls_if_it_is_told_to() {
+    let pki = crate::tls::pki::Pki::new();
+    let tls = pki.server("admin", &["node.example"]);
+    let text = format!(
+        "admin: {{port: 0, tls: {{certPath: {}, keyPath: {}}}}}\nrouters: [{{protocol: http, servers: [{{port: 0}}]}}]",
+        tls.cert.display(),
+        tls.key.display()
+    );
+    let config = crate::config::read("l5d.yml", &text).expect("it is right");
+    let identity = Identity {
+        namerd: vec![("127.0.0.1".to_owned(), 1)],
+        ..Identity::default()
+    };
+    let options = Options {
+        workers: Some(1),
+        seed: Some(1),
+        ..Options::default()
+    };
+    let running = run(config, identity, options).expect("it starts");
+    let request = "GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let ask = |name: &str| {
+        let (admin, tls) = (running.admin, pki.client(name));
+        async move { crate::tls::pki::ask(admin, &tls, request).await }
+    };
+    let answer = ask("node.example").await.expect("an answer");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("pong"),
+        "{answer}"
+    );
+    ask("other.example").await.expect_err("another name");
+    running.join().await;
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Identity};
+use super::{Config, Identity, Issuer};
 
 /// Where the warm file is kept if nothing else is said and the folder is there.
 const WARM_FOLDER: &str = "/var/lib/l5d-node";
@@ -30,6 +30,16 @@ pub enum IdentityError {
         /// Its label.
         router: String,
     },
+    /// A certificate says which node its owner is.
+    #[error(
+        "identity: namerd certifies a node by its name: set NODE_NAME from spec.nodeName in the pod's environment"
+    )]
+    Nameless,
+    /// Nobody to ask for a certificate.
+    #[error(
+        "identity: say which namerd certifies with `dst`, or which one is followed with --namerd HOST:PORT or L5D_NAMERD"
+    )]
+    NoIssuer,
     /// A router keeps to its own node and does not know which.
     #[error(
         "router {router} has the transformer io.l5d.k8s.localnode: set {variable} from {field} in the pod's environment"
@@ -95,6 +105,15 @@ impl Config {
                 "--namerd-name, --namerd-token-file and the like have no effect: every router's interpreter names its namerd"
                     .to_owned(),
             );
+        }
+        if let Some(Issuer::Namerd { dst, .. }) = self.identity.as_ref().map(|own| &own.issuer) {
+            if identity.node_name.is_none() {
+                missing.push(IdentityError::Nameless);
+            }
+            let follows = self.routers.first().map(|r| &r.interpreter.dst);
+            if dst.is_empty() && follows.is_none_or(Vec::is_empty) && identity.namerd.is_empty() {
+                missing.push(IdentityError::NoIssuer);
+            }
         }
         for router in &self.routers {
             let label = &router.label;

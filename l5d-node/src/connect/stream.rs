@@ -236,6 +236,14 @@ impl AsyncWrite for Socket {
 // === impl ReadHalf ===
 
 impl ReadHalf<'_> {
+    /// The TLS session's state; `None` in clear text.
+    pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+        }
+    }
+
     /// When there may be something to read, without a buffer to read it into.
     pub async fn readable(&self) -> io::Result<()> {
         match self {

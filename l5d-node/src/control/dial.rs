@@ -62,6 +62,12 @@ pub(crate) trait Connection: Send {
         self: Box<Self>,
         ups: mpsc::Receiver<v1::Up>,
     ) -> BoxFuture<'static, Result<Downs, Status>>;
+
+    /// Asks for a certificate.
+    fn certify(
+        self: Box<Self>,
+        request: v1::CertifyRequest,
+    ) -> BoxFuture<'static, Result<v1::Certified, Status>>;
 }
 
 /// A connection and where it leads.
@@ -225,6 +231,22 @@ impl Connection for Channel {
             }
             let downs = client.follow(request).await?;
             Ok(downs.into_inner().boxed())
+        }
+        .boxed()
+    }
+
+    fn certify(
+        self: Box<Self>,
+        request: v1::CertifyRequest,
+    ) -> BoxFuture<'static, Result<v1::Certified, Status>> {
+        async move {
+            let mut client = ResolverClient::new(self.channel);
+            let mut request = tonic::Request::new(request);
+            if let Some(authorization) = self.authorization {
+                let metadata = request.metadata_mut();
+                metadata.insert("authorization", authorization);
+            }
+            Ok(client.certify(request).await?.into_inner())
         }
         .boxed()
     }

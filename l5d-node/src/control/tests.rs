@@ -96,6 +96,13 @@ impl Connection for Wire {
         }
         .boxed()
     }
+
+    fn certify(
+        self: Box<Self>,
+        _: v1::CertifyRequest,
+    ) -> BoxFuture<'static, Result<v1::Certified, Status>> {
+        async { Err(Status::unimplemented("not here")) }.boxed()
+    }
 }
 
 impl Peer {

@@ -148,6 +148,16 @@ metrics! {
     TOLD Counter "sampled_requests_total/<outcome>" "" [Node] "Requests sampled for telemeters, by what became of them";
     SPANS Counter "trace_spans_total/<outcome>" "" [Node] "Spans, by whether the collector took them";
     ADMIN_WATCHERS Gauge "admin_watchers" "" [Node] "Pages that follow changes";
+    TLS_HANDSHAKES Counter "tls_handshakes_total" "" [Node] "TLS handshakes with clients that ended well";
+    TLS_FAILURES Counter "tls_handshake_failures_total" "" [Node] "TLS handshakes with clients that did not, those that took too long included";
+    TLS_PLAINTEXT Counter "tls_plaintext_total" "" [Node] "Connections in clear text that listeners for nodes let in, as `plaintext: allowed` says";
+    TLS_RELOADS Counter "tls_reloads_total" "" [Node] "Changes of TLS files that were taken";
+    TLS_RELOAD_FAILURES Counter "tls_reload_failures_total" "" [Node] "Changes of TLS files that were not usable; the ones before stay in use";
+    TLS_END Gauge "tls_certificate_end_seconds" "s" [Node] "When the first of the certificates in files ends, in seconds of Unix time";
+    IDENTITY_TAKEN Counter "identity_taken_total" "" [Node] "Certificates of this node that were taken into use";
+    IDENTITY_FAILURES Counter "identity_failures_total" "" [Node] "Attempts to get a certificate for this node that failed; the one before stays in use";
+    IDENTITY_END Gauge "identity_end_seconds" "s" [Node] "When the certificate of this node ends, in seconds of Unix time; 0: it has none yet";
+
     BUILD_INFO Gauge "build_info/<version>" "" [Node] "1, with the version";
 }
 

@@ -29,6 +29,7 @@ use super::wire::head::Limits;
 use super::wire::transfer::{Output, Transfer};
 use super::worker::{Drain, Server};
 use crate::connect::{ReadHalf, WriteHalf};
+use crate::tls::forwarded_cert;
 
 /// The client's half of a request in HTTP/1: the connection.
 #[derive(Debug)]
@@ -142,6 +143,14 @@ impl ClientHalf for Client<'_> {
 
     fn remote(&self) -> Option<SocketAddr> {
         self.read.peer_addr()
+    }
+
+    fn client_cert(&self) -> Option<String> {
+        let told = self.read.with_session(|session| {
+            let own = session.peer_certificates()?.first()?;
+            Some(forwarded_cert(own))
+        });
+        told.flatten()
     }
 
     fn take(&mut self, request: &Request) {

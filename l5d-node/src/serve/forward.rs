@@ -40,6 +40,8 @@ pub(crate) struct Destination<'a> {
     /// Replaces Host (node-proxy 9.8).
     pub(crate) authority: Option<&'a str>,
     pub(crate) deadline: Option<Deadline>,
+    /// The value of `x-forwarded-client-cert`; without it the field is just left out (node-proxy 8.8).
+    pub(crate) client_cert: Option<&'a str>,
     pub(crate) trace: Trace,
 }
 
@@ -112,6 +114,9 @@ pub(crate) fn attempt(
         out.extend_from_slice(b"l5d-ctx-deadline: ");
         deadline.write(out);
         out.extend_from_slice(b"\r\n");
+    }
+    if let Some(cert) = destination.client_cert {
+        put(b"x-forwarded-client-cert: ", cert.as_bytes(), out);
     }
     propagate::write(destination.propagator, &destination.trace, out);
     put_framing(request.framing, out);

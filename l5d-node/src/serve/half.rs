@@ -36,6 +36,11 @@ pub(crate) trait ClientHalf {
         false
     }
 
+    /// What `x-forwarded-client-cert` says of the client's certificate (8.8); `None`: it has shown none.
+    fn client_cert(&self) -> Option<String> {
+        None
+    }
+
     /// The walk has put aside what it needs of [`ClientHalf::message`].
     fn take(&mut self, request: &Request);
 

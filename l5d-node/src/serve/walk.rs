@@ -258,7 +258,10 @@ impl Walk<'_> {
     ) -> Outcome {
         let worker = &self.server.worker;
         let authority = balancer.authority();
+        let wants_cert = balancer.client.forward_client_cert;
+        let client_cert = wants_cert.then(|| client.client_cert()).flatten();
         let destination = Destination {
+            client_cert: client_cert.as_deref(),
             client: balancer.id(),
             residual: &leaf.residual,
             propagator: self.server.router.config.trace_propagator,

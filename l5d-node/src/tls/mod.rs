@@ -24,6 +24,7 @@ pub use xfcc::forwarded_cert;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use l5d_naming::Path;
@@ -34,6 +35,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::watched::{Look, Watched};
 use crate::config::{ClientSettings, ClientTls, Config, Issuer, Plaintext, Protocol, Router};
 use crate::connect::Stream;
+use crate::meter::{Measured, Reading, table as t};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -210,6 +212,12 @@ impl Tls {
         }
     }
 
+    /// All acceptors.
+    fn doors(&self) -> impl Iterator<Item = &AcceptorCounts> {
+        let listeners = self.acceptors.iter().flatten().flatten();
+        listeners.chain(&self.admin).map(|door| door.counts())
+    }
+
     /// Changes of files that were taken, and those that were not usable.
     pub fn reloads(&self) -> [u64; 2] {
         self.looks.iter().fold([0, 0], |[good, bad], look| {
@@ -222,6 +230,32 @@ impl Tls {
     pub fn first_end(&self) -> Option<i64> {
         let ends = self.looks.iter().map(|look| look.not_after());
         ends.filter(|end| *end != i64::MAX).min()
+    }
+}
+
+impl Measured for Tls {
+    fn read(&self, to: &mut Reading) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sum = |of: fn(&AcceptorCounts) -> &AtomicU64| self.doors().map(|c| get(of(c))).sum();
+        if self.doors().next().is_some() {
+            let failures: u64 = sum(|c| &c.failures);
+            to.put(&t::TLS_HANDSHAKES, sum(|c| &c.handshakes));
+            to.put(&t::TLS_FAILURES, failures + sum(|c| &c.timeouts));
+            to.put(&t::TLS_PLAINTEXT, sum(|c| &c.plain));
+        }
+        if let Some(end) = self.first_end() {
+            let [good, bad] = self.reloads();
+            to.put(&t::TLS_RELOADS, good);
+            to.put(&t::TLS_RELOAD_FAILURES, bad);
+            to.put(&t::TLS_END, end.max(0).unsigned_abs());
+        }
+        if let Some(own) = self.own() {
+            let counts = own.counts();
+            let end = own.get().map_or(0, |own| own.not_after().max(0));
+            to.put(&t::IDENTITY_TAKEN, get(&counts.taken));
+            to.put(&t::IDENTITY_FAILURES, get(&counts.failed));
+            to.put(&t::IDENTITY_END, end.unsigned_abs());
+        }
     }
 }
 

@@ -143,3 +143,64 @@ async fn who_waits_for_an_identity_gets_it() {
     own.set(l5d_tls::nodes::Identity::new(chain, &key, roots).expect("an identity"));
     assert_eq!(waiting.await.expect("ends"), "spiffe://test/node/a");
 }
+
+/// What a kept connection costs beside the socket itself, after a request and an answer of 20,000 bytes.
+#[test]
+fn an_idle_connection_holds_no_big_buffers() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const EACH: usize = 20_000;
+    const CONNECTIONS: usize = 20;
+    let pki = Pki::new();
+    let server = Server {
+        tls: Some(pki.server("s", &["one.example"])),
+        ..Server::default()
+    };
+    let tls = Tls::new(&config(vec![server])).expect("good files");
+    let acceptor = tls.acceptor(0, 0).expect("TLS").clone();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let client = l5d_tls::client::read(&pki.client("one.example"), &[]).expect("files");
+    let (finish, finished) = std::sync::mpsc::channel::<()>();
+    // On a thread of its own, whose memory is not counted.
+    let clients = std::thread::spawn(move || {
+        let client = Arc::new(client);
+        let mut kept = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let name = "one.example".try_into().expect("a name");
+            let session = rustls::ClientConnection::new(client.clone(), name).expect("a client");
+            let socket = std::net::TcpStream::connect(addr).expect("connects");
+            let mut stream = rustls::StreamOwned::new(session, socket);
+            std::io::Write::write_all(&mut stream, &[7; EACH]).expect("writes");
+            std::io::Read::read_exact(&mut stream, &mut [0; EACH]).expect("reads");
+            kept.push(stream);
+        }
+        let _the_other_end_has_counted = finished.recv();
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    listener.set_nonblocking(true).expect("it can");
+    let mut kept = Vec::with_capacity(CONNECTIONS);
+    let measured = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            for _ in 0..CONNECTIONS {
+                let (tcp, _) = listener.accept().await.expect("accepts");
+                let mut stream = acceptor.accept(tcp).await.expect("shakes hands");
+                let mut body = vec![0; EACH];
+                stream.read_exact(&mut body).await.expect("reads");
+                stream.write_all(&body).await.expect("writes");
+                stream.flush().await.expect("flushes");
+                // As between two requests.
+                assert!(stream.is_alive(), "nothing more has come");
+                kept.push(stream);
+            }
+        });
+    });
+    let each = measured.bytes_current / CONNECTIONS as i64;
+    println!("an idle TLS connection holds {each} bytes");
+    assert!(each < 8 << 10, "{each} bytes");
+    drop(finish);
+    clients.join().expect("ends");
+}

@@ -1,6 +1,7 @@
 //! Metrics, read from the modules' own counters when somebody asks (control plane 9.4, 10). Names, help and labels stand in
 //! [`crate::meter::table`] and nowhere else.
 
+mod authority;
 mod gates;
 mod process;
 mod render;
@@ -80,6 +81,9 @@ pub(super) fn gather(admin: &Admin) -> Vec<Metric> {
     }
     doors(&mut sheet, admin);
     gates::put(&mut sheet, &admin.gates);
+    if let Some(ca) = &admin.ca {
+        authority::put(&mut sheet, ca);
+    }
     let found = |of: &Described| {
         let samples = sheet.0.remove(of.name)?;
         Some(Metric { of: *of, samples })

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bind::Binder;
+use crate::ca::Ca;
 use crate::config::{PrometheusPage, Security};
 use crate::meter::Meter;
 use crate::store::services::Services;
@@ -73,6 +74,8 @@ pub struct Admin {
     pub requests: Arc<Requests>,
     /// What connections of each server go through first, with the servers' names.
     pub gates: Vec<(String, Arc<Gate>)>,
+    /// Who signs for nodes, if anybody does.
+    pub ca: Option<Arc<Ca>>,
     /// Counters that modules share.
     pub meter: Arc<Meter>,
     /// Pages that follow changes.

@@ -65,6 +65,7 @@ fn admin() -> Admin {
         }],
         ready: Cell::new(false),
         requests: Arc::default(),
+        ca: None,
         gates: vec![("admin".to_owned(), Gate::plain(SocketOptions::default()))],
         meter: Arc::default(),
         watchers: Watchers::default(),

@@ -2,7 +2,7 @@
 //! Linkerd 1.x and 2, before anything is done for it.
 //!
 //! In come requests; out go those of clients that have calls left (`limits`) and have shown what they must (`auth.tools`),
-//! or else a status. Follow has its own proof; health and reflection tell nothing and pass.
+//! or else a status. What nodes ask for has its own proof; health and reflection tell nothing and pass.
 
 use std::convert::Infallible;
 use std::mem;

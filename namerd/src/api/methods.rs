@@ -5,7 +5,7 @@
 pub(super) enum Use {
     /// Health and reflection: tell no names and no addresses.
     Free,
-    /// A node's stream, with a proof and limits of its own.
+    /// What only nodes ask for, with a proof and limits of its own.
     Node,
     /// One question and its answer.
     Call,
@@ -14,7 +14,7 @@ pub(super) enum Use {
 }
 
 /// All of them. A test holds this against the descriptors.
-const METHODS: [(&str, Use); 25] = [
+const METHODS: [(&str, Use); 26] = [
     ("grpc.health.v1.Health/Check", Use::Free),
     ("grpc.health.v1.Health/Watch", Use::Free),
     (
@@ -26,6 +26,7 @@ const METHODS: [(&str, Use); 25] = [
         Use::Free,
     ),
     ("l5d.resolver.v1.Resolver/Follow", Use::Node),
+    ("l5d.resolver.v1.Resolver/Certify", Use::Node),
     ("l5d.resolver.v1.Resolver/Resolve", Use::Call),
     ("l5d.resolver.v1.Resolver/Watch", Use::Stream),
     ("l5d.resolver.v1.Resolver/Explain", Use::Call),

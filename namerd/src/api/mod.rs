@@ -4,6 +4,7 @@ mod accept;
 mod ask;
 mod authority;
 mod beside;
+mod certify;
 mod destination;
 mod explain;
 mod follow;

@@ -16,6 +16,7 @@ use tonic::server::{Grpc, NamedService};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+use super::certify::certify;
 use super::follow;
 use super::serve::Api;
 use super::tools::Tools;
@@ -44,6 +45,13 @@ impl Resolver {
         let method = path.strip_prefix("/l5d.resolver.v1.Resolver/");
         match method {
             Some("Follow") => follow::respond(&self.api, &self.doors, request),
+            Some("Certify") => {
+                let api = self.api;
+                let method = service_fn(move |r: tonic::Request<v1::CertifyRequest>| {
+                    certify(api.clone(), r)
+                });
+                grpc::<v1::Certified, _>().unary(method, request).await
+            }
             Some("Resolve") => {
                 let method = service_fn(move |r: tonic::Request<v1::ResolveRequest>| {
                     let tools = Arc::clone(&tools);

@@ -20,6 +20,7 @@ use super::resolver::Resolver;
 use super::web::{Answers, answers};
 use super::{destination, mesh};
 use crate::auth::NodeGuard;
+use crate::ca::Ca;
 use crate::config::{DestinationOptions, MeshOptions};
 use crate::meter::Meter;
 use crate::store::Cell;
@@ -43,6 +44,8 @@ pub struct Api {
     pub gate: Arc<Gate>,
     /// What nodes must show, and others who ask.
     pub nodes: Arc<NodeGuard>,
+    /// Who signs for nodes, if anybody does.
+    pub ca: Option<Arc<Ca>>,
     /// When connections are asked to move on; `None`: never.
     pub connection_age: Option<Duration>,
     /// Where calls are logged.

@@ -70,6 +70,7 @@ impl Port {
 
     fn api(world: &World, ready: &Arc<Cell<bool>>, grace: Duration) -> Api {
         Api {
+            ca: None,
             hub: Arc::clone(&world.hub),
             limits: Arc::clone(world.hub.limits()),
             ready: Arc::clone(ready),

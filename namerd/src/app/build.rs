@@ -16,9 +16,12 @@ use super::stores;
 use crate::bind::Binder;
 use crate::bind::dns::Hosts;
 use crate::bind::namers::{BadRewrite, System};
-use crate::config::{self, AddressFamily, ApiServer, Config};
+use crate::ca::{Ca, CaError, Keeper};
+use crate::config::{self, AddressFamily, ApiServer, CaSource, Config};
 use crate::dial::DialError;
-use crate::k8s::{Address, IngressSource, K8sError, K8sSource, Kubernetes, follow_ingresses};
+use crate::k8s::{
+    Address, IngressSource, K8sError, K8sSource, Kubernetes, SecretVault, follow_ingresses,
+};
 use crate::meter::Meter;
 use crate::store::ingress::{Claim, Ingresses};
 use crate::store::services::{FamilyChoice, Policy, Services};
@@ -74,6 +77,9 @@ pub enum BuildError {
     /// TLS to the dtab store.
     #[error("storage.tls: {0}")]
     StorageTls(DialError),
+    /// The roots of the certificate authority.
+    #[error("ca: {0}")]
+    Ca(CaError),
     /// A Kubernetes API.
     #[error("the Kubernetes API {api}: {source}")]
     Kubernetes {
@@ -102,6 +108,8 @@ pub(super) struct Core {
     pub(super) ready: Arc<Cell<bool>>,
     /// What connections of each server go through first.
     pub(super) gates: Gates,
+    /// Who signs for nodes.
+    pub(super) ca: Option<Arc<Ca>>,
     /// What each interface wants to be shown, in the order of the configuration.
     pub(super) guards: Vec<Guard>,
 }
@@ -170,6 +178,7 @@ impl Core {
             transforms.clone(),
             system,
         );
+        let ca = authority(config, &mut followers)?;
         let models = clusters.iter().map(|(_, services)| services.clone());
         let ingresses = ingresses(config, &mut followers)?;
         let hub = Hub::with_ingresses(
@@ -182,6 +191,7 @@ impl Core {
         let core = Self {
             gates: Gates::build(config)?,
             guards: guards::build(config)?,
+            ca,
             engine,
             store,
             transforms,
@@ -231,6 +241,35 @@ fn ingresses(
         })?;
     followers.push(Box::pin(follower));
     Ok(Some(ingresses))
+}
+
+/// Who signs for nodes, if it is configured, and what keeps the roots.
+fn authority(
+    config: &Config,
+    followers: &mut Vec<Follower>,
+) -> Result<Option<Arc<Ca>>, BuildError> {
+    let Some(wanted) = &config.ca else {
+        return Ok(None);
+    };
+    let ca = Ca::new(&wanted.domain, wanted.life);
+    let keeper = match &wanted.source {
+        CaSource::Files(files) => Keeper::files(&ca, files).map_err(BuildError::Ca)?,
+        CaSource::Secret {
+            api,
+            namespace,
+            name,
+            root_life,
+        } => {
+            let vault = SecretVault::new(address(api), namespace, name);
+            let vault = vault.map_err(|source| BuildError::Kubernetes {
+                api: api.clone(),
+                source,
+            })?;
+            Keeper::vault(&ca, Arc::new(vault), *root_life)
+        }
+    };
+    followers.push(Box::pin(keeper.run()));
+    Ok(Some(ca))
 }
 
 /// One source for each API server that namers name, with the labels that any of them asks for.

@@ -82,6 +82,7 @@ impl Interfaces {
                 nodes: Arc::clone(&core.guards[i].nodes),
                 connection_age: interface.connection_age,
                 access_log,
+                ca: core.ca.clone(),
                 meter: Arc::clone(&core.meter),
             };
             match &interface.kind {
@@ -305,6 +306,7 @@ pub(super) fn pages(
         ready: Arc::clone(&core.ready),
         requests: Arc::clone(&core.requests),
         gates: core.gates.named(config),
+        ca: core.ca.clone(),
         meter: Arc::clone(&core.meter),
         watchers: Watchers::default(),
         missing_gateways: Arc::new(move || missing.by_node().iter().map(|(_, n)| n).sum()),

@@ -4,9 +4,9 @@ use l5d_naming::TransformerSpec;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CIPHERS, CallerProof, ClientTls, Config, ConsulAccess, ConsulNaming, FilesStorage,
-    IngressRules, Interface, InterfaceKind, K8sNamer, Namer, NamerKind, Security, Server,
-    ServerTls, Storage, TlsVersion, WatchOptions,
+    CIPHERS, CaConfig, CaSource, CallerProof, ClientTls, Config, ConsulAccess, ConsulNaming,
+    FilesStorage, IngressRules, Interface, InterfaceKind, K8sNamer, Namer, NamerKind, Security,
+    Server, ServerTls, Storage, TlsVersion, WatchOptions,
 };
 
 pub(super) fn config(config: &Config) -> Value {
@@ -80,6 +80,9 @@ pub(super) fn config(config: &Config) -> Value {
     if let Some(rules) = &config.ingress {
         all["ingress"] = ingress(rules);
     }
+    if let Some(ca) = &config.ca {
+        all["ca"] = authority(ca);
+    }
     all
 }
 
@@ -92,6 +95,37 @@ fn access_log(log: &l5d_accesslog::Settings) -> Map<String, Value> {
         (keys.append.to_owned(), log.append.into()),
         (keys.keep.to_owned(), keep),
     ])
+}
+
+/// Names of files only.
+fn authority(ca: &CaConfig) -> Value {
+    let mut map = match &ca.source {
+        CaSource::Files(files) => {
+            let mut map = kind("io.l5d.files");
+            map.insert("certPath".to_owned(), json!(files.certificate));
+            map.insert("keyPath".to_owned(), json!(files.key));
+            let trust = files.trust.as_ref();
+            map.extend(trust.map(|file| ("caCertPath".to_owned(), json!(file))));
+            map
+        }
+        CaSource::Secret {
+            api,
+            namespace,
+            name,
+            root_life,
+        } => {
+            let mut map = kind("io.l5d.k8s.secret");
+            map.insert("api".to_owned(), api.to_string().into());
+            map.insert("namespace".to_owned(), namespace.clone().into());
+            map.insert("name".to_owned(), name.clone().into());
+            let days = root_life.as_secs() / 86_400;
+            map.insert("rootLifeDays".to_owned(), days.into());
+            map
+        }
+    };
+    map.insert("trustDomain".to_owned(), ca.domain.clone().into());
+    map.insert("lifeSecs".to_owned(), ca.life.as_secs().into());
+    Value::Object(map)
 }
 
 fn ingress(rules: &IngressRules) -> Value {

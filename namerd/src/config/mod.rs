@@ -5,6 +5,7 @@
 //! must exist.
 
 mod auth;
+mod ca;
 mod check;
 mod consul;
 mod effective;
@@ -30,6 +31,7 @@ use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
 
 pub use auth::{CallerAuth, CallerProof, NodeAuth, NodeProof, TokenCheck};
+pub use ca::{CaConfig, CaFiles, CaSource};
 pub use consul::{Consistency, ConsulAccess, ConsulNaming, ConsulStorage, HealthStatus, Secret};
 pub use interfaces::{DestinationOptions, InterfaceKind, MeshOptions, ThriftOptions};
 pub use l5d_tls::{CIPHERS, ClientTls, ServerTls, TlsVersion};
@@ -55,6 +57,8 @@ pub struct Config {
     pub traces: Option<Traces>,
     /// `ingress`: whose Ingress rules are served to nodes. `None`: nobody's, and none are watched.
     pub ingress: Option<IngressRules>,
+    /// `ca`: who signs for nodes. `None`: nobody.
+    pub ca: Option<CaConfig>,
     /// Where this process runs.
     pub own: Own,
 }
@@ -370,6 +374,7 @@ impl Config {
             let (admin, admin_claim) = servers::admin(&top);
             let telemetry = telemetry::read(&top);
             let config = Config {
+                ca: ca::read(&top, &interfaces, env),
                 storage: storage::read(&top, env),
                 namers: namers::read(&top, env),
                 prometheus: telemetry.prometheus,

@@ -1,5 +1,6 @@
 //! Whole files in, configurations or mistakes out.
 
+mod ca;
 mod namers;
 mod stores;
 

@@ -5,7 +5,8 @@
 //! only when history is gone. What was listed last serves until a new list is complete (K8S-111). We list and follow
 //! ourselves instead of through kube's watcher, which fails a whole list for one bad object, tries a version for ever
 //! that the server will not take, and reconnects without a pause after clean ends.
-//! Must never: empty the model because the server is unwell, or touch Pods, Secrets or the old `/watch/` paths.
+//! Must never: empty the model because the server is unwell, or touch Pods, Secrets
+//! (but the one of the certificate authority, where it is configured) or the old `/watch/` paths.
 
 mod configmap;
 mod decode;
@@ -16,6 +17,7 @@ mod lines;
 mod list;
 mod pace;
 mod review;
+mod secret;
 mod sink;
 mod target;
 mod transport;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use review::Reviewer;
+pub use secret::SecretVault;
 
 use self::decode::Keep;
 use self::sink::ServicesSink;

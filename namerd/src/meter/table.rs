@@ -109,6 +109,11 @@ metrics! {
     TLS_RELOADS Counter "namerd_tls_reloads_total" ["server", "result"] "Changed TLS files: taken, or not usable";
     CERTIFICATE_END Gauge "namerd_tls_certificate_end_seconds" ["server"] "When the certificate in use ends, in seconds of Unix time";
 
+    CA_REQUESTS Counter "namerd_ca_requests_total" ["result"] "Certificates signed for nodes, and requests refused";
+    CA_ROOTS Counter "namerd_ca_roots_total" ["result"] "Roots of the certificate authority taken into use, and failures to read, keep or replace them";
+    CA_ROOT_END Gauge "namerd_ca_root_end_seconds" [] "When the root that signs ends, in seconds of Unix time";
+    CA_TRUSTED Gauge "namerd_ca_trusted_roots" [] "Roots that nodes are told to trust: two while one is replaced";
+
     ADMIN_REQUESTS Counter "namerd_admin_requests_total" ["category", "status"] "Requests answered by the admin server";
     ADMIN_WATCHERS Gauge "namerd_admin_watchers" [] "Pages that follow changes";
     LOG_LINES Counter "namerd_app_log_lines_total" ["level"] "Lines written into the log";
@@ -131,6 +136,7 @@ mod tests {
             "k8s",
             "api",
             "tls",
+            "ca",
             "admin",
             "app",
         ];

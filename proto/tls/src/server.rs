@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -45,9 +46,14 @@ pub fn config(tls: &ServerTls, files: &Files, alpn: &[&[u8]]) -> Result<Served, 
     let config = builder.with_single_cert(chain, key);
     let mut config = config.map_err(|e| unfit(e, &tls.cert, &tls.key))?;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    if tls.ca.is_some() {
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    match tls.ca {
+        Some(_) => config.send_tls13_tickets = 0,
+        // The client keeps the session, sealed: the server needs no memory for it, and its threads share no table.
+        None => {
+            config.send_tls13_tickets = 1;
+            config.ticketer = Ticketer::new().map_err(|e| TlsError::Unusable(e.to_string()))?;
+        }
     }
     Ok(Served {
         config: Arc::new(config),

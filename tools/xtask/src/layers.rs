@@ -48,7 +48,8 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("meter", &[]),
     ("store", &[]),
     ("config", &[]),
-    ("k8s", &["store", "auth"]),
+    ("ca", &["auth", "config"]),
+    ("k8s", &["store", "auth", "ca"]),
     ("auth", &["tls", "config"]),
     ("tls", &["config"]),
     ("dial", &["config"]),
@@ -61,11 +62,13 @@ const NAMERD: &[(&str, &[&str])] = &[
     ("web", &["bind", "store", "tls", "config"]),
     (
         "api",
-        &["stream", "bind", "store", "web", "auth", "tls", "config"],
+        &[
+            "stream", "bind", "store", "web", "auth", "ca", "tls", "config",
+        ],
     ),
     (
         "admin",
-        &["store", "bind", "stream", "web", "tls", "config"],
+        &["store", "bind", "stream", "web", "ca", "tls", "config"],
     ),
 ];
 
@@ -88,7 +91,9 @@ const NODE: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["cache", "balance", "serve", "tell", "tls", "config"],
+        &[
+            "cache", "balance", "serve", "tell", "connect", "tls", "config",
+        ],
     ),
 ];
 

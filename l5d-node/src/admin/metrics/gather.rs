@@ -10,7 +10,7 @@ use l5d_naming::Replicas;
 use super::{Distribution, Place, Sample, Value, process};
 use crate::admin::Sight;
 use crate::cache::{Cluster, FollowSet};
-use crate::meter::{Described, Reading, Scope, table as t};
+use crate::meter::{Described, Measured as _, Reading, Scope, table as t};
 use crate::serve::{RouterView, ScopeView};
 
 /// Samples being gathered.
@@ -141,6 +141,7 @@ impl Sheet<'_> {
         let at = place("node");
         let mut own = Reading::default();
         own.put(&t::ADMIN_WATCHERS, self.sight.watchers.open() as u64);
+        self.sight.tls.read(&mut own);
         own.part(&t::BUILD_INFO, env!("CARGO_PKG_VERSION"), 1);
         for lines in self
             .sight

@@ -102,7 +102,7 @@ fn namespace(section: &Section<'_>) -> Option<String> {
 }
 
 /// `dst`: `/$/inet/HOST/PORT`, or a list of them.
-fn destinations(section: &Section<'_>, kind: &str) -> Option<Vec<(String, u16)>> {
+pub(super) fn destinations(section: &Section<'_>, kind: &str) -> Option<Vec<(String, u16)>> {
     let resolver_port = if kind == "io.l5d.mesh" {
         None
     } else {

@@ -5,34 +5,27 @@ use l5d_config::Section;
 /// The keys of one kind of section.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Later {
-    /// Without their effect requests would go elsewhere or unprotected: refused.
-    refused: &'static [&'static str],
     /// Without it the proxy only does less well: a warning.
     without_effect: &'static [&'static str],
 }
 
 pub(super) const ADMIN: Later = Later {
-    refused: &["tls"],
     without_effect: &["httpIdentifierPort"],
 };
 
 pub(super) const ROUTER: Later = Later {
-    refused: &[],
     without_effect: &["originator"],
 };
 
 pub(super) const SERVER: Later = Later {
-    refused: &["tls"],
     without_effect: &["windowUpdateRatio"],
 };
 
 pub(super) const SERVICE: Later = Later {
-    refused: &[],
     without_effect: &["classificationTimeoutMs", "retryBufferSize"],
 };
 
 pub(super) const CLIENT: Later = Later {
-    refused: &["tls", "forwardClientCert"],
     without_effect: &["socketOptions", "nodeHttp2", "windowUpdateRatio"],
 };
 
@@ -40,13 +33,6 @@ impl Later {
     /// Says so for each key that is there.
     pub(super) fn check(self, section: &Section<'_>) {
         // What is said to be off is as it is.
-        for key in self
-            .refused
-            .iter()
-            .filter(|k| !section.key(k).is_text("false"))
-        {
-            section.not_yet(key);
-        }
         for key in self.without_effect {
             let field = section.key(key);
             if field.is_present() && !field.is_text("false") {

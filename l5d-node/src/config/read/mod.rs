@@ -5,6 +5,7 @@ mod client;
 mod identifier;
 mod interpreter;
 mod later;
+mod node_identity;
 mod router;
 mod scalar;
 mod server;
@@ -50,12 +51,13 @@ fn top_level(top: &Section<'_>) -> Option<Config> {
         usage.legacy("orgId", "usage is never reported");
         let _ = usage.key("enabled").boolean();
     }
-    top.not_yet("identity");
+    let identity = node_identity::read(top.key("identity"));
     let max_stale = top.key("maxStaleSecs").secs();
     Some(Config {
         routers: routers?,
         admin: admin?,
         telemetry,
+        identity,
         max_stale,
         ..Config::default()
     })

@@ -317,17 +317,66 @@ fn legacy_keys_warn_once() {
     );
 }
 
-/// What would send requests elsewhere, or in clear text, is refused until it has its effect.
 #[test]
-fn what_would_be_unsafe_without_effect_is_refused() {
-    for keys in [
-        "client: {tls: {commonName: a}}",
-        "client: {forwardClientCert: true}",
-    ] {
-        refused(keys, "is not supported yet");
-    }
-    has(
-        "routers: [{protocol: http, servers: [{port: 0, tls: {}}]}]",
-        "not supported yet",
+fn an_identity_comes_from_namerd_or_from_files() {
+    let read = |identity: &str| {
+        let text = format!(
+            "routers: [{{protocol: http, servers: [{{port: 0}}]}}]\nidentity: {{{identity}}}\n"
+        );
+        crate::config::read("l5d.yml", &text)
+    };
+    let good = |identity: &str| {
+        let config = read(identity).expect("it is right");
+        (config.identity.expect("an identity"), config.warnings)
+    };
+    let (own, warnings) = good("kind: io.l5d.namerd");
+    let (dst, tls, token_file) = (Vec::new(), None, None);
+    let issuer = Issuer::Namerd {
+        dst,
+        tls,
+        token_file,
+    };
+    assert_eq!((own.issuer, own.plaintext), (issuer, Plaintext::Refused));
+    assert!(warnings.is_empty());
+    let (own, _) = good("kind: io.l5d.namerd, dst: /$/inet/namerd/4321, tokenFile: t");
+    let Issuer::Namerd {
+        dst, token_file, ..
+    } = own.issuer
+    else {
+        panic!("of namerd")
+    };
+    assert_eq!(dst, [("namerd".to_owned(), 4321)]);
+    assert_eq!(token_file, Some("t".into()));
+    let files = "kind: io.l5d.files, certPath: c, keyPath: k, caCertPath: a, plaintext: allowed";
+    let (own, warnings) = good(files);
+    let Issuer::Files { certificate, trust } = own.issuer else {
+        panic!("of files")
+    };
+    assert_eq!((certificate.key, trust), ("k".into(), "a".into()));
+    assert_eq!(own.plaintext, Plaintext::Allowed);
+    assert!(
+        warnings[0].contains("for the time of a change"),
+        "{warnings:?}"
     );
+    for (identity, want) in [
+        (
+            "kind: io.l5d.files, certPath: c, keyPath: k",
+            "'caCertPath' field is required",
+        ),
+        (
+            "kind: io.l5d.namerd, plaintext: sometimes",
+            "must be refused or allowed",
+        ),
+        ("kind: io.l5d.namerd, certPath: c", "unknown key `certPath`"),
+        ("kind: io.l5d.vault", "unknown"),
+    ] {
+        let mistakes = read(identity).expect_err(identity).to_string();
+        assert!(mistakes.contains(want), "{identity}: {mistakes}");
+    }
+    // Who is to be certified by its name must have one.
+    let config = read("kind: io.l5d.namerd").expect("it is right");
+    let missing = config.check_identity(&Identity::default());
+    let missing = missing.expect_err("no name, no namerd");
+    assert!(missing.contains(&IdentityError::Nameless), "{missing:?}");
+    assert!(missing.contains(&IdentityError::NoIssuer), "{missing:?}");
 }

@@ -226,3 +226,45 @@ async fn identities_rotate_under_load_without_a_failed_request() {
     assert_eq!([a.tls.reloads(), b.tls.reloads()], [[6, 0]; 2]);
     assert_eq!(own.counts().handshakes.load(Ordering::Relaxed), 6);
 }
+
+#[tokio::test]
+async fn a_certificate_of_the_client_is_told_only_where_that_is_wanted() {
+    let pki = Pki::new();
+    let app = Backend::answering(|_| ok("app")).await;
+    let proxy = |is_wanted| {
+        let proxy = Proxy::with(|router| {
+            let mut tls = pki.server(&router.label, &["proxy.example"]);
+            tls.ca = Some(pki.path("ca"));
+            router.servers[0].tls = Some(tls);
+            router.client.base_mut().forward_client_cert = is_wanted;
+        });
+        proxy.names.bind(0, "/svc/web", &[app.addr]);
+        proxy
+    };
+    let (with, without) = (proxy(true), proxy(false));
+    let shown = ClientTls {
+        client_auth: Some(pki.issue("me", &["me.example", "CN=me"])),
+        ..pki.client("proxy.example")
+    };
+    let bare = pki.client("proxy.example");
+    let forged = GET.replace(
+        "Connection",
+        "x-forwarded-client-cert: forged\r\nConnection",
+    );
+    for (proxy, tls, told) in [
+        (&with, &shown, true),
+        (&with, &bare, false),
+        (&without, &shown, false),
+    ] {
+        let answer = ask(proxy.addr, tls, &forged).await;
+        assert!(answer.expect("an answer").starts_with("HTTP/1.1 200"));
+        let seen = app.last();
+        let seen = seen.get("x-forwarded-client-cert");
+        assert_eq!(seen.is_some(), told, "{seen:?}");
+        if let Some(seen) = seen {
+            let (hash, rest) = seen.split_once(';').expect("a hash and more");
+            assert!(hash.starts_with("Hash=") && hash.len() == 69);
+            assert_eq!(rest, "DNS=me.example;Subject=\"CN=me\"");
+        }
+    }
+}
