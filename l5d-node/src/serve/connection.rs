@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
@@ -31,6 +32,8 @@ pub(crate) enum Next {
     Abort,
     /// The same, so that it cannot be taken for its end.
     Reset,
+    /// Another node goes on in HTTP/2.
+    Http2,
 }
 
 /// How long and how much we read from a client that has our last response, so that a reset does not destroy it.
@@ -47,7 +50,7 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
     // Kept for the whole connection, so that a request does not register itself anew.
     let mut idle_end = pin!(server.worker.drain.idle_end());
     let labels = labels(&server, &stream);
-    let next = {
+    let (next, rest, labels) = {
         let (read, write) = stream.split();
         let mut client = Client {
             read,
@@ -55,7 +58,7 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
             buf: server.worker.buffers.buffer(),
             labels,
         };
-        loop {
+        let next = loop {
             while client.buf.is_empty() {
                 client.buf.release();
                 tokio::select! {
@@ -75,16 +78,26 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
             }
             requests += 1;
             // Boxed: between requests a connection holds no room for one.
-            match Box::pin(serve(&server, &session, &mut client)).await {
+            match Box::pin(serve(&server, &session, &mut client, requests == 1)).await {
                 Next::KeepAlive => {}
                 next => break next,
             }
-        }
+        };
+        let rest = match next {
+            Next::Http2 => Bytes::copy_from_slice(client.buf.filled()),
+            _ => Bytes::new(),
+        };
+        (next, rest, client.labels)
     };
     match next {
         Next::Close => linger(&mut stream).await,
         Next::Reset => {
             let _ = socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+        }
+        Next::Http2 => {
+            // Boxed, as below: a connection in HTTP/1 holds no room for it.
+            let io = h2::Prefixed::new(rest, stream);
+            requests = Box::pin(h2::run(server.clone(), io, labels.map(Rc::new))).await;
         }
         Next::Abort | Next::KeepAlive => {}
     }
@@ -115,10 +128,19 @@ pub(crate) fn labels(server: &Server, stream: &Stream) -> Option<Labels> {
 }
 
 /// Reads one request and answers it.
-async fn serve(server: &Server, session: &Session, client: &mut Client<'_>) -> Next {
+async fn serve(
+    server: &Server,
+    session: &Session,
+    client: &mut Client<'_>,
+    is_first: bool,
+) -> Next {
     let mut request = match read_head(server, client).await {
         Ok(Some(request)) => request,
         Ok(None) => return Next::Close,
+        // What no request of HTTP/1 begins with: asked only of what does not read as one.
+        Err(_) if is_first && client.buf.filled().starts_with(b"PRI * HTTP/2") => {
+            return Next::Http2;
+        }
         Err(failure) => {
             let telling = Telling::unreadable(server, client.read.peer_addr());
             telling.failed(&failure);

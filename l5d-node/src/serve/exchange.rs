@@ -17,6 +17,7 @@ use super::buffer::{Buffer, Buffers};
 use super::connection::{self, Next};
 use super::forward;
 use super::forwarded::Labels;
+use super::h2;
 use super::half::ClientHalf;
 use super::pump::{Idle, PumpError, pump};
 use super::request::Request;
@@ -55,6 +56,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) takes_back: bool,
     /// What the answer is worth.
     pub(crate) judge: &'a Judge<'a>,
+    /// The endpoint is asked whether it takes HTTP/2 between nodes; set if it does.
+    pub(crate) is_offered: Option<&'a Cell<bool>>,
     /// For the bodies.
     pub(crate) idle: Idle,
     /// For the response head.
@@ -83,7 +86,7 @@ pub(crate) enum Outcome {
     /// The server did not take the stream: it has seen nothing of the request.
     Refused,
     /// The server reset the stream.
-    Reset(h2::Reason),
+    Reset(::h2::Reason),
     /// What came is no HTTP response.
     BadResponse(String),
     TimedOut,
@@ -168,7 +171,7 @@ impl ClientHalf for Client<'_> {
     async fn attempt(&mut self, attempt: &Attempt<'_>, upstream: &mut Upstream) -> Outcome {
         match upstream {
             Upstream::Http1(http1) => attempt.run(self, http1).await,
-            Upstream::Http2(_) => Outcome::NotSent,
+            Upstream::Http2(handle) => Box::pin(h2::carry(attempt, self, handle)).await,
         }
     }
 
@@ -309,7 +312,10 @@ impl Attempt<'_> {
 }
 
 /// Writes all; an error tells how much was written before it.
-async fn write_all<W: AsyncWrite + Unpin>(write: &mut W, bytes: &[u8]) -> Result<(), usize> {
+pub(super) async fn write_all<W: AsyncWrite + Unpin>(
+    write: &mut W,
+    bytes: &[u8],
+) -> Result<(), usize> {
     let mut written = 0;
     while written < bytes.len() {
         match write.write(&bytes[written..]).await {

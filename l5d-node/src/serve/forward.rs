@@ -43,6 +43,8 @@ pub(crate) struct Destination<'a> {
     /// The value of `x-forwarded-client-cert`; without it the field is just left out (node-proxy 8.8).
     pub(crate) client_cert: Option<&'a str>,
     pub(crate) trace: Trace,
+    /// Asks the endpoint whether it takes such requests in HTTP/2 (node-proxy 14.3).
+    pub(crate) asks_http2: bool,
 }
 
 /// Appends the part of the request's head that all attempts have in common.
@@ -64,6 +66,7 @@ pub(crate) fn request(head: &[u8], request: &Request, context: &Context<'_>, out
             | Kind::Sample
             | Kind::ReqId
             | Kind::Dst
+            | Kind::Node
             | Kind::ClientCert => false,
             Kind::CtxDeadline => !sets_deadline,
             Kind::Expect => !request.is_buffered && request.version != Version::Http10,
@@ -119,6 +122,9 @@ pub(crate) fn attempt(
         put(b"x-forwarded-client-cert: ", cert.as_bytes(), out);
     }
     propagate::write(destination.propagator, &destination.trace, out);
+    if destination.asks_http2 {
+        out.extend_from_slice(b"l5d-node-http2: ask\r\n");
+    }
     put_framing(request.framing, out);
     out.extend_from_slice(b"\r\n");
 }
@@ -135,6 +141,8 @@ pub(crate) struct ResponseForm<'a> {
     pub(crate) clear_context: bool,
     /// The value of `l5d-success-class`.
     pub(crate) success_class: &'static [u8],
+    /// Says to the node that asked that it may send in HTTP/2.
+    pub(crate) offers_http2: bool,
     /// The host that was sent and the one that the client knows.
     pub(crate) hosts: Option<(&'a str, &'a [u8])>,
 }
@@ -155,6 +163,7 @@ pub(crate) fn response(
             | Kind::Connection
             | Kind::HopByHop
             | Kind::Via
+            | Kind::Node
             | Kind::SuccessClass => false,
             Kind::Location => form.hosts.is_none(),
             Kind::Other => !options.removes(f, head),
@@ -168,6 +177,9 @@ pub(crate) fn response(
     put_via(head, &response.fields, response.version, form.via, out);
     if !form.clear_context {
         put(b"l5d-success-class: ", form.success_class, out);
+    }
+    if form.offers_http2 {
+        out.extend_from_slice(b"l5d-node-http2: yes\r\n");
     }
     put_connection(form.keep_alive, form.version, out);
     match form.framing {

@@ -300,6 +300,9 @@ impl Attempt<'_> {
     /// Asked once, when the response head is there and nothing of it has gone out: whether the caller gets it back instead
     /// of the client ([`Outcome::TakenBack`]).
     pub(super) fn gives_back(&self, status: u16, head: &[u8], fields: &[Field]) -> bool {
+        if let Some(is_offered) = self.is_offered {
+            is_offered.set(fields.iter().any(|f| f.kind == Kind::Node));
+        }
         let is_retryable =
             status >= 500 && values(head, fields, Kind::Retryable).any(|v| v == b"true");
         let is_turned_away = is_retryable && matches!(status, 502 | 503);

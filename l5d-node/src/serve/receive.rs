@@ -113,7 +113,7 @@ impl Attempt<'_> {
     }
 
     /// Only a request of which nothing is lost can be sent again (traps 18.6, 18.7, 18.10).
-    fn may_be_sent_twice(&self) -> bool {
+    pub(super) fn may_be_sent_twice(&self) -> bool {
         self.request.is_idempotent && self.request.is_buffered
     }
 
@@ -271,6 +271,7 @@ impl Attempt<'_> {
                 keep_alive: self.request.keep_alive && !is_cut_off && !self.drain.is_draining(),
                 clear_context: self.clear_context,
                 success_class: self.judge.class(head.status).success_class(),
+                offers_http2: !self.clear_context && self.request.asks_http2(),
                 hosts: self.hosts,
             },
             reusable,

@@ -86,6 +86,11 @@ impl Request {
         })
     }
 
+    /// Whether another node asks for the way of sending that [`super::h2`] has between nodes.
+    pub(crate) fn asks_http2(&self) -> bool {
+        self.fields.iter().any(|f| f.kind == Kind::Node)
+    }
+
     /// Bytes of head and buffered body.
     pub(crate) fn buffered_len(&self) -> usize {
         match self.framing {

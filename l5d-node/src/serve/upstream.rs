@@ -49,7 +49,31 @@ impl Upstream {
     }
 }
 
+/// Why there is no shared connection.
+enum NotShared {
+    Failure(Failure),
+    /// Connected, and HTTP/2 did not begin.
+    NoHttp2(String),
+}
+
+/// How the id of a cluster begins whose endpoints are the routers of nodes: by this transformer.
+const NODES: &str = "/%/io.l5d.k8s.daemonset/";
+
 impl Walk<'_> {
+    /// Whether the request could be put on a stream to another node (node-proxy 14.3).
+    fn may_carry(&self, balancer: &Balancer) -> bool {
+        let request = self.request;
+        balancer.client.node_http2
+            && balancer.id().starts_with(NODES)
+            && self.server.router.config.protocol == Protocol::Http
+            && !(request.is_connect || request.upgrades || request.expects_continue)
+    }
+
+    /// Whether the endpoint is to be asked if it takes such requests in HTTP/2.
+    pub(super) fn asks(&self, balancer: &Balancer, lease: &Lease, now: Instant) -> bool {
+        self.may_carry(balancer) && lease.endpoint().multiplexed().is_unknown(now)
+    }
+
     /// What carries the request to the leased endpoint. `fresh`: not over a connection that was used before. `is_repeatable`:
     /// the request may be sent again if the endpoint closes at this very moment.
     pub(super) async fn connect(
@@ -65,7 +89,24 @@ impl Walk<'_> {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
         }
         if self.server.router.config.protocol == Protocol::H2 {
-            return self.share(balancer, lease).await.map(Upstream::Http2);
+            let shared = self.share(balancer, lease).await;
+            return shared.map(Upstream::Http2).map_err(|e| match e {
+                NotShared::Failure(failure) => failure,
+                NotShared::NoHttp2(why) => {
+                    lease.connect_failed(Instant::now());
+                    balancer.stats.connect_failures.inc();
+                    self.connect_failed(balancer, endpoint, &why)
+                }
+            });
+        }
+        if self.may_carry(balancer) && endpoint.multiplexed().is_offered(now) {
+            match self.share(balancer, lease).await {
+                Ok(handle) => return Ok(Upstream::Http2(handle)),
+                Err(NotShared::NoHttp2(_)) => endpoint.multiplexed().refused(now),
+                // Somebody else has found out meanwhile.
+                Err(NotShared::Failure(_)) if !endpoint.multiplexed().is_offered(now) => {}
+                Err(NotShared::Failure(failure)) => return Err(failure),
+            }
         }
         let session = lease.session(self.time_to_bind()).await;
         let session = session.map_err(|e| self.queue_full(balancer, &e.to_string()))?;
@@ -104,29 +145,25 @@ impl Walk<'_> {
     }
 
     /// A shared connection: one that is open, or a new one for all who wait for it.
-    async fn share(&self, balancer: &Balancer, lease: &Lease) -> Result<Handle, Failure> {
+    async fn share(&self, balancer: &Balancer, lease: &Lease) -> Result<Handle, NotShared> {
         let endpoint = lease.endpoint();
         let slot = timeout(self.time_to_bind(), endpoint.multiplexed().slot());
         let dialing = match slot.await {
             Ok(Slot::Ready(handle)) => return Ok(handle),
             Ok(Slot::Dial(dialing)) => dialing,
-            Ok(Slot::Failed(why)) => return Err(Failure::not_connected(&*why)),
-            Err(_) => return Err(self.no_time_to_connect(balancer)),
+            Ok(Slot::Failed(why)) => return Err(NotShared::Failure(Failure::not_connected(&*why))),
+            Err(_) => return Err(NotShared::Failure(self.no_time_to_connect(balancer))),
         };
         let connection = match self.dial(balancer, lease).await {
             Ok(connection) => connection,
             Err(failure) => {
                 dialing.failed(&failure.message);
-                return Err(failure);
+                return Err(NotShared::Failure(failure));
             }
         };
         let limit = balancer.client.connect_timeout.min(self.time_to_bind());
         let opened = dialing.opened(connection, &balancer.client.h2, limit).await;
-        opened.map_err(|e| {
-            lease.connect_failed(Instant::now());
-            balancer.stats.connect_failures.inc();
-            self.connect_failed(balancer, endpoint, &e.to_string())
-        })
+        opened.map_err(|e| NotShared::NoHttp2(e.to_string()))
     }
 
     /// A new connection.

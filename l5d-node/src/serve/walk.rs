@@ -3,6 +3,8 @@
 //! The steps are here; what is decided at each is in [`super::policy`], the client's half in [`super::half`], the upstream
 //! half in [`super::upstream`].
 
+use std::cell::Cell;
+
 use tokio::time::Instant;
 
 use super::added::{self, Hops};
@@ -195,9 +197,14 @@ impl Walk<'_> {
             };
             self.judge.begin(can_repeat);
             let takes_back = self.wants_back(&balancer, &tries, addr, can_repeat, now);
+            let is_offered = Cell::new(false);
+            let offer = self.asks(&balancer, &lease, now).then_some(&is_offered);
             let outcome = self
-                .attempt(client, &balancer, &leaf, &mut upstream, takes_back)
+                .attempt(client, &balancer, &leaf, &mut upstream, takes_back, offer)
                 .await;
+            if offer.is_some_and(Cell::get) {
+                lease.endpoint().multiplexed().offered(now);
+            }
             match self.attempt_ended(outcome, &balancer, &lease, tally, upstream, &mut tries) {
                 Verdict::End(end) => return end.map(Pass::End),
                 Verdict::Retry(wait) => return Ok(Pass::Retry(wait)),
@@ -255,6 +262,7 @@ impl Walk<'_> {
         leaf: &Leaf,
         upstream: &mut Upstream,
         takes_back: bool,
+        offer: Option<&Cell<bool>>,
     ) -> Outcome {
         let worker = &self.server.worker;
         let authority = balancer.authority();
@@ -268,6 +276,7 @@ impl Walk<'_> {
             authority: authority.as_deref(),
             deadline: self.deadline(balancer),
             trace: self.trace.child(&mut worker.rng.borrow_mut()),
+            asks_http2: offer.is_some(),
         };
         self.telling.sent(&destination.trace);
         let mut wire = worker.buffers.scratch();
@@ -283,6 +292,7 @@ impl Walk<'_> {
             takes_back,
             deadline: self.head_deadline(balancer),
             judge: &self.judge,
+            is_offered: offer,
             idle: Idle::new(balancer.client.stream_idle_timeout),
             clear_context: self.server.config.clear_context,
             via: &self.server.router.config.via,

@@ -21,6 +21,10 @@ pub struct Shared {
     failures: Cell<u64>,
     why: RefCell<Arc<str>>,
     dialed: Notify,
+    /// Until when it is known of an endpoint of another protocol that it takes HTTP/2 as well.
+    offer: Cell<Option<Instant>>,
+    /// Until when it is not asked.
+    refusal: Cell<Option<Instant>>,
 }
 
 /// What there is for a stream.
@@ -43,7 +47,34 @@ const MOST: usize = 8;
 /// Longest time without a stream (node-proxy 17).
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// How long an offer of HTTP/2 between nodes holds: a node that is replaced by one that does not know of it says so as a
+/// connection is opened.
+const OFFERED: Duration = Duration::from_secs(600);
+/// How long a node that did not keep its offer is not asked.
+const REFUSED: Duration = Duration::from_secs(60);
+
 impl Shared {
+    /// The endpoint, a node, offers to take requests of HTTP/1 in HTTP/2.
+    pub fn offered(&self, now: Instant) {
+        self.offer.set(Some(now + OFFERED));
+    }
+
+    /// It did not keep its offer.
+    pub fn refused(&self, now: Instant) {
+        self.offer.set(None);
+        self.refusal.set(Some(now + REFUSED));
+    }
+
+    /// Whether it has offered to.
+    pub fn is_offered(&self, now: Instant) -> bool {
+        self.offer.get().is_some_and(|until| now < until)
+    }
+
+    /// Whether it is to be asked.
+    pub fn is_unknown(&self, now: Instant) -> bool {
+        !self.is_offered(now) && self.refusal.get().is_none_or(|until| now >= until)
+    }
+
     /// A connection with room, or the right to open one; waits while somebody else does. Cancel safe.
     pub async fn slot(&self) -> Slot<'_> {
         let failures = self.failures.get();

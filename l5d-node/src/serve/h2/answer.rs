@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use crate::config::Protocol;
 use crate::serve::respond::{BESIDE_ERR, Failure, cut, encode};
 use crate::serve::stats::Reason;
 use crate::serve::worker::Server;
@@ -38,6 +39,7 @@ impl Answer {
             return Self::Response(grpc(failure, server), String::new());
         }
         match failure.reason {
+            _ if router.protocol == Protocol::Http => plain(failure, server),
             Reason::Unidentified if !router.answers_unidentified => {
                 Self::Reset(h2::Reason::REFUSED_STREAM)
             }
@@ -113,7 +115,11 @@ fn put_common(failure: &Failure, server: &Server, headers: &mut HeaderMap) {
         }
     }
     if failure.is_of_service() {
-        let via = format!("h2 {}", server.router.config.via);
+        let version = match server.router.config.protocol {
+            Protocol::Http => "1.1",
+            Protocol::H2 => "h2",
+        };
+        let via = format!("{version} {}", server.router.config.via);
         if let Ok(via) = HeaderValue::from_maybe_shared(bytes::Bytes::from(via)) {
             headers.insert(header::VIA, via);
         }

@@ -116,4 +116,9 @@ impl Source for Body {
             (self.kept, self.at) = (rest, 0);
         }
     }
+
+    async fn gone(&mut self) {
+        // It shows where the response goes.
+        std::future::pending().await
+    }
 }

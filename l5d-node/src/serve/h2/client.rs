@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 use super::answer::{Answer, is_grpc};
 use super::body::Body;
 use super::head;
+use super::over_h1::over_h1;
 use super::over_h2::over_h2;
 use super::relay::{Responder, Source as _, write};
 use crate::serve::buffer::Scratch;
@@ -21,6 +22,7 @@ use crate::serve::half::ClientHalf;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
 use crate::serve::upstream::Upstream;
+use crate::serve::wire::framing::Framing;
 use crate::serve::worker::Server;
 
 /// A stream of a client's connection.
@@ -31,6 +33,8 @@ pub(super) struct Client {
     reply: Reply,
     /// For `Forwarded`, if the server adds it.
     labels: Option<Rc<Labels>>,
+    /// Not a request of HTTP/1 that another node has put on a stream.
+    is_h2: bool,
     /// The client said `te: trailers`.
     takes_trailers: bool,
 }
@@ -51,6 +55,7 @@ impl Client {
         head: &http::request::Parts,
         body: RecvStream,
         respond: SendResponse<Bytes>,
+        is_restored: bool,
         given_up: Rc<Cell<u32>>,
         labels: Option<Rc<Labels>>,
     ) -> Self {
@@ -61,9 +66,10 @@ impl Client {
             reply: Reply {
                 respond,
                 sending: None,
-                is_grpc: is_grpc(&head.headers),
+                is_grpc: !is_restored && is_grpc(&head.headers),
                 given_up,
             },
+            is_h2: !is_restored,
             takes_trailers: head.headers.contains_key(header::TE),
         }
     }
@@ -97,7 +103,7 @@ impl ClientHalf for Client {
     }
 
     fn is_h2(&self) -> bool {
-        true
+        self.is_h2
     }
 
     fn take(&mut self, _request: &Request) {
@@ -121,7 +127,9 @@ impl ClientHalf for Client {
                     outcome => outcome,
                 }
             }
-            Upstream::Http1(_) => Outcome::NotSent,
+            Upstream::Http1(http1) => {
+                over_h1(attempt, http1, &mut self.body, &mut self.reply).await
+            }
         }
     }
 
@@ -155,7 +163,7 @@ impl Responder for Reply {
         Ok(())
     }
 
-    async fn head(&mut self, text: &[u8], ends: bool) -> Result<(), Reason> {
+    async fn head(&mut self, text: &[u8], _framing: Framing, ends: bool) -> Result<(), Reason> {
         let Some(mut response) = head::to_response(text) else {
             return Err(Reason::INTERNAL_ERROR);
         };

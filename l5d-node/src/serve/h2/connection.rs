@@ -17,6 +17,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::client::Client;
 use super::head;
+use crate::config::Protocol;
 use crate::connect::h2::{Flood, Heard, Watched, connection_window};
 use crate::serve::connection::linger;
 use crate::serve::forwarded::Labels;
@@ -258,10 +259,17 @@ async fn stream(common: Common, request: http::Request<RecvStream>, respond: Sen
     let start = Instant::now();
     let (parts, body) = request.into_parts();
     let mut text = server.worker.buffers.scratch();
-    head::put_request(&parts, "HTTP/1.1", body.is_end_stream(), &mut text);
-    let accepted = accept(server, &text);
+    // A router of HTTP/1 gets what another node has put on a stream.
+    let is_restored = server.router.config.protocol == Protocol::Http;
+    let version = match is_restored {
+        true => head::original(&parts.headers),
+        false => "HTTP/1.1",
+    };
+    head::put_request(&parts, version, body.is_end_stream(), &mut text);
+    let accepted = accept(server, &text, is_restored);
     let given_up = common.given_up.clone();
-    let mut client = Client::new(text, &parts, body, respond, given_up, common.labels.clone());
+    let labels = common.labels.clone();
+    let mut client = Client::new(text, &parts, body, respond, is_restored, given_up, labels);
     let is_head = parts.method == http::Method::HEAD;
     drop(parts);
     match accepted {
@@ -273,12 +281,17 @@ async fn stream(common: Common, request: http::Request<RecvStream>, respond: Sen
     }
 }
 
-fn accept(server: &Server, text: &[u8]) -> Result<Request, Failure> {
+fn accept(server: &Server, text: &[u8], is_restored: bool) -> Result<Request, Failure> {
     let parsed = parse_request(text, server.limits()).map_err(Failure::head)?;
     let head = parsed.ok_or_else(|| Failure::malformed("its head does not end"))?;
     // Nothing of a body is behind the head: it comes on the stream.
     let mut request = Request::accept(text, head, 0)?;
-    request.version = Version::Http2;
+    if request.is_connect {
+        return Err(Failure::connect_method());
+    }
+    if !is_restored {
+        request.version = Version::Http2;
+    }
     request.keep_alive = true;
     request.expects_continue = false;
     Ok(request)

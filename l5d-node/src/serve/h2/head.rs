@@ -6,6 +6,21 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Response, StatusCode, Version};
 
+/// What a request was before another node put it on a stream (node-proxy 14.3).
+pub(super) const ORIG_PROTO: HeaderName = HeaderName::from_static("l5d-orig-proto");
+
+/// The version that it says.
+pub(super) fn original(headers: &HeaderMap) -> &'static str {
+    let value = headers
+        .get(ORIG_PROTO)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    if value.starts_with(b"HTTP/1.0") {
+        "HTTP/1.0"
+    } else {
+        "HTTP/1.1"
+    }
+}
+
 /// What a request becomes: `version` is that of its request line. `ends`: it has no body.
 pub(super) fn put_request(
     head: &http::request::Parts,
@@ -34,6 +49,7 @@ pub(super) fn put_request(
     for (name, value) in &head.headers {
         let is_left_out = name == header::COOKIE
             || name == header::TE
+            || name == ORIG_PROTO
             || (name == header::HOST && authority.is_some());
         if !is_left_out {
             put(name.as_str(), value.as_bytes(), out);
@@ -47,7 +63,10 @@ pub(super) fn put_request(
 pub(super) fn put_response(status: StatusCode, headers: &HeaderMap, ends: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
-    out.extend_from_slice(b" \r\n");
+    out.push(b' ');
+    let reason = status.canonical_reason().unwrap_or_default();
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
         put(name.as_str(), value.as_bytes(), out);
     }
@@ -110,6 +129,11 @@ pub(super) fn to_response(text: &[u8]) -> Option<Response<()>> {
     *response.status_mut() = StatusCode::from_bytes(line.get(9..12)?).ok()?;
     *response.headers_mut() = to_headers(&fields).0;
     Some(response)
+}
+
+/// Trailers out of lines.
+pub(super) fn to_trailers(lines: &[u8]) -> HeaderMap {
+    to_headers(&Bytes::copy_from_slice(lines)).0
 }
 
 /// The first line and the fields behind it, copied once.
@@ -186,12 +210,12 @@ mod tests {
         headers.insert("content-length", HeaderValue::from_static("3"));
         let mut text = Vec::new();
         put_response(StatusCode::OK, &headers, false, &mut text);
-        assert_eq!(text, b"HTTP/1.1 200 \r\ncontent-length: 3\r\n\r\n");
+        assert_eq!(text, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n");
         let back = to_response(&text).unwrap();
         assert_eq!((back.status(), back.headers()), (StatusCode::OK, &headers));
         text.clear();
         put_response(StatusCode::NO_CONTENT, &HeaderMap::new(), true, &mut text);
-        assert_eq!(text, b"HTTP/1.1 204 \r\n\r\n");
+        assert_eq!(text, b"HTTP/1.1 204 No Content\r\n\r\n");
     }
 
     #[test]

@@ -9,12 +9,17 @@
 
 mod answer;
 mod body;
+mod carried;
 mod client;
 mod connection;
 mod door;
 mod head;
+mod over_h1;
 mod over_h2;
 mod prefixed;
 mod relay;
 
+pub(crate) use carried::carry;
+pub(crate) use connection::run;
 pub(crate) use door::accept;
+pub(crate) use prefixed::Prefixed;

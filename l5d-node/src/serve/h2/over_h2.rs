@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -24,15 +24,14 @@ use crate::serve::wire::framing::{self, Framing};
 use crate::serve::wire::head::{ResponseHead, Version, parse_response};
 
 /// How the receiving side ends.
-enum Received {
+pub(super) enum Received {
     Outcome(Outcome),
     /// The client has reset, or is gone.
     Client(Reason),
 }
 
-/// How the sending side ends.
-enum Sent {
-    Whole,
+/// How the sending side ends. Once the body is whole it ends only if the client goes away.
+pub(super) enum Sent {
     /// The endpoint does not take more.
     Stopped,
     Cut(Cut),
@@ -57,6 +56,9 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
         let value = HeaderValue::from_static("trailers");
         request.headers_mut().insert(header::TE, value);
     }
+    if let Some(original) = original(attempt) {
+        request.headers_mut().insert(head::ORIG_PROTO, original);
+    }
     if poll_fn(|cx| handle.send.poll_ready(cx)).await.is_err() {
         return Outcome::NotSent;
     }
@@ -65,16 +67,18 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
         return Outcome::NotSent;
     };
     let is_reused = handle.is_reused;
-    let ended = run(
-        attempt,
-        is_reused,
-        ends,
-        response,
-        &mut to_server,
-        source,
-        reply,
-    )
-    .await;
+    let (has_head, is_whole) = (Cell::new(false), Cell::new(false));
+    let ended = {
+        let sending = pin!(send(
+            attempt,
+            source,
+            &mut to_server,
+            ends,
+            (&has_head, &is_whole)
+        ));
+        let receiving = pin!(receive(attempt, is_reused, response, reply, &has_head));
+        both(sending, receiving, &has_head, &is_whole).await
+    };
     match ended {
         Ok(outcome) => outcome,
         Err(reason) => {
@@ -84,21 +88,27 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
     }
 }
 
+/// What another node restores the request from (node-proxy 14.3).
+fn original(attempt: &Attempt<'_>) -> Option<HeaderValue> {
+    let is_absolute = attempt.request.authority.is_some();
+    let text = match (attempt.request.version, is_absolute) {
+        (Version::Http2, _) => return None,
+        (Version::Http11, false) => "HTTP/1.1",
+        (Version::Http11, true) => "HTTP/1.1; absolute-form",
+        (Version::Http10, false) => "HTTP/1.0",
+        (Version::Http10, true) => "HTTP/1.0; absolute-form",
+    };
+    Some(HeaderValue::from_static(text))
+}
+
 /// Both directions. An error: the client's reset, to be passed on.
-async fn run<S: Source, R: Responder>(
-    attempt: &Attempt<'_>,
-    is_reused: bool,
-    ends: bool,
-    response: ResponseFuture,
-    to_server: &mut SendStream<Bytes>,
-    source: &mut S,
-    reply: &mut R,
+pub(super) async fn both(
+    mut sending: Pin<&mut impl Future<Output = Sent>>,
+    mut receiving: Pin<&mut impl Future<Output = Received>>,
+    has_head: &Cell<bool>,
+    is_whole: &Cell<bool>,
 ) -> Result<Outcome, Reason> {
-    let has_head = Cell::new(false);
-    let mut sending = pin!(send(attempt, source, to_server, ends, &has_head));
-    let mut receiving = pin!(receive(attempt, is_reused, response, reply, &has_head));
     let mut is_sending = true;
-    let mut is_whole = false;
     let mut done = loop {
         tokio::select! {
             biased;
@@ -110,22 +120,30 @@ async fn run<S: Source, R: Responder>(
             sent = &mut sending, if is_sending => {
                 is_sending = false;
                 match sent {
-                    Sent::Whole => is_whole = true,
                     Sent::Stopped => {}
+                    Sent::Cut(Cut::Malformed(what)) if !has_head.get() => {
+                        return Ok(Outcome::BadRequestBody(what));
+                    }
+                    Sent::Cut(Cut::Malformed(_)) => return Err(Reason::CANCEL),
                     Sent::Cut(Cut::Reset(reason)) => return Err(reason),
                 }
             }
         }
     };
-    if is_sending {
+    if is_sending && !is_whole.get() && done.reusable {
         // The endpoint has not said that it does not read the rest.
-        is_whole = match sending.await {
-            Sent::Whole => true,
-            Sent::Stopped => false,
-            Sent::Cut(Cut::Reset(reason)) => return Err(reason),
-        };
+        let rest = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Ready(sent) => Poll::Ready(Some(sent)),
+            Poll::Pending if is_whole.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match rest.await {
+            None | Some(Sent::Stopped) => {}
+            Some(Sent::Cut(Cut::Reset(reason))) => return Err(reason),
+            Some(Sent::Cut(Cut::Malformed(_))) => return Err(Reason::CANCEL),
+        }
     }
-    done.keep_alive &= is_whole;
+    done.keep_alive &= is_whole.get();
     Ok(Outcome::Done(done))
 }
 
@@ -135,7 +153,7 @@ async fn send<S: Source>(
     source: &mut S,
     to_server: &mut SendStream<Bytes>,
     mut is_done: bool,
-    has_head: &Cell<bool>,
+    (has_head, is_whole): (&Cell<bool>, &Cell<bool>),
 ) -> Sent {
     while !is_done {
         if has_head.get() {
@@ -174,7 +192,9 @@ async fn send<S: Source>(
             Err(cut) => return Sent::Cut(cut),
         }
     }
-    Sent::Whole
+    is_whole.set(true);
+    source.gone().await;
+    Sent::Cut(Cut::Reset(Reason::CANCEL))
 }
 
 /// Passes the response on.
@@ -204,7 +224,11 @@ async fn receive<R: Responder>(
     head::put_response(parts.status, &parts.headers, ends, &mut text);
     let head = match parse_response(&text, attempt.limits) {
         Ok(Some(head)) => ResponseHead {
-            version: Version::Http2,
+            version: match (attempt.request.version, head::original(&parts.headers)) {
+                (Version::Http2, _) => Version::Http2,
+                (_, "HTTP/1.0") => Version::Http10,
+                _ => Version::Http11,
+            },
             ..head
         },
         Ok(None) => return bad_response("its head does not end"),
@@ -227,14 +251,16 @@ async fn receive<R: Responder>(
         }
     }
     has_head.set(true);
-    let (form, hides) = match form(attempt, &text, &head, ends) {
-        Ok(form) => form,
-        Err(e) => return bad_response(&e),
+    let is_head = attempt.request.is_head || ends;
+    let from = framing::of_response(&text, &head.fields, Version::Http11, head.status, is_head);
+    let (form, hides) = match from {
+        Ok(from) => attempt.form(&head, from),
+        Err(e) => return bad_response(&e.to_string()),
     };
     let mut out = attempt.buffers.scratch();
     forward::response(&text, &head, form, &mut out);
     let ends = ends || hides;
-    if let Err(reason) = reply.head(&out, ends).await {
+    if let Err(reason) = reply.head(&out, form.framing, ends).await {
         return Received::Client(reason);
     }
     drop((text, out));
@@ -252,31 +278,28 @@ async fn receive<R: Responder>(
     }))
 }
 
-/// How a final response goes on, and whether its body stays here (node-proxy 8.5).
-fn form<'a>(
-    attempt: &Attempt<'a>,
-    text: &[u8],
-    head: &ResponseHead,
-    ends: bool,
-) -> Result<(ResponseForm<'a>, bool), String> {
-    let is_head = attempt.request.is_head || ends;
-    let from = framing::of_response(text, &head.fields, Version::Http11, head.status, is_head);
-    let (mut to, _) = attempt.onward(from.map_err(|e| e.to_string())?);
-    let is_ours = head.fields.iter().any(|f| f.kind == Kind::Err);
-    let hides = attempt.clear_context && is_ours && to != Framing::None;
-    if hides {
-        to = Framing::Length(0);
+impl<'a> Attempt<'a> {
+    /// How a final response framed so goes on, and whether its body stays here (node-proxy 8.5).
+    pub(super) fn form(&self, head: &ResponseHead, from: Framing) -> (ResponseForm<'a>, bool) {
+        let (mut to, _) = self.onward(from);
+        let is_ours = head.fields.iter().any(|f| f.kind == Kind::Err);
+        let hides = self.clear_context && is_ours && to != Framing::None;
+        if hides {
+            to = Framing::Length(0);
+        }
+        let is_kept = self.request.keep_alive && to != Framing::UntilClose;
+        let form = ResponseForm {
+            via: self.via,
+            version: self.request.version,
+            framing: to,
+            keep_alive: is_kept && !self.drain.is_draining(),
+            clear_context: self.clear_context,
+            success_class: self.judge.class(head.status).success_class(),
+            offers_http2: false,
+            hosts: self.hosts,
+        };
+        (form, hides)
     }
-    let form = ResponseForm {
-        via: attempt.via,
-        version: attempt.request.version,
-        framing: to,
-        keep_alive: attempt.request.keep_alive && !attempt.drain.is_draining(),
-        clear_context: attempt.clear_context,
-        success_class: attempt.judge.class(head.status).success_class(),
-        hosts: attempt.hosts,
-    };
-    Ok((form, hides))
 }
 
 /// The final response's head; interim ones are passed on. An error: the client's reset.
@@ -295,7 +318,7 @@ async fn response_head<R: Responder>(
             if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
                 return Poll::Ready(Event::Interim(interim));
             }
-            std::pin::Pin::new(&mut response).poll(cx).map(Event::Final)
+            Pin::new(&mut response).poll(cx).map(Event::Final)
         });
         let event = tokio::select! {
             biased;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 
+use crate::serve::wire::framing::Framing;
+
 /// A piece of a body.
 #[derive(Debug)]
 pub(crate) enum Piece {
@@ -20,6 +22,8 @@ pub(crate) enum Piece {
 pub(crate) enum Cut {
     /// The client has reset the stream, or is gone.
     Reset(Reason),
+    /// It does not read.
+    Malformed(String),
 }
 
 /// Where the request's body comes from.
@@ -35,6 +39,9 @@ pub(crate) trait Source {
 
     /// There will be no other attempt.
     fn commit(&mut self);
+
+    /// After the end: when the client is gone, if that shows here.
+    async fn gone(&mut self);
 }
 
 /// Where the response goes.
@@ -45,8 +52,8 @@ pub(crate) trait Responder {
     /// An interim response's head in the form of HTTP/1.
     async fn interim(&mut self, text: &[u8]) -> Result<(), Reason>;
 
-    /// The final response's head in the form of HTTP/1. `ends`: nothing comes behind it.
-    async fn head(&mut self, text: &[u8], ends: bool) -> Result<(), Reason>;
+    /// The final response's head in the form of HTTP/1, which frames its body so. `ends`: nothing comes behind it.
+    async fn head(&mut self, text: &[u8], framing: Framing, ends: bool) -> Result<(), Reason>;
 
     /// Bytes of its body. Returns when they are on their way as far as the client takes them.
     async fn data(&mut self, bytes: Bytes, ends: bool) -> Result<(), Reason>;

@@ -125,7 +125,6 @@ const REFUSED: &[(&str, u16)] = &[
     ("GET / HTTP/2.0\r\nHost: web\r\n\r\n", 400),
     ("GET / HTTP/1.2\r\nHost: web\r\n\r\n", 400),
     ("GET /\r\nHost: web\r\n\r\n", 400),
-    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     ("\x16\x03\x01\x02\r\n", 400),
 ];
 

@@ -204,7 +204,12 @@ async fn identities_rotate_under_load_without_a_failed_request() {
     let pki = Pki::new();
     let barrier = Arc::new(Mutex::new(Arc::new(tokio::sync::Barrier::new(1))));
     let app = gathering(&barrier).await;
-    let node = |name| Proxy::as_node(Some(pki.node(name, Plaintext::Refused)), localnode);
+    // A connection for each request at a time.
+    let plain = |r: &mut Router| {
+        localnode(r);
+        r.client.base_mut().node_http2 = false;
+    };
+    let node = |name| Proxy::as_node(Some(pki.node(name, Plaintext::Refused)), plain);
     let (a, b) = (node("a"), node("b"));
     join(&a, &b, &app);
     let own = b.tls.acceptor(1, 0).expect("the incoming listener");

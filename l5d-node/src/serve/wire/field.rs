@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     SuccessClass,
     Retryable,
     Err,
+    /// `l5d-orig-proto`, `l5d-node-http2`: between two nodes.
+    Node,
     /// Any other `l5d-` field.
     OtherL5d,
     ClientCert,
@@ -117,6 +119,7 @@ impl Kind {
             13 if is("ctx-trace") => Self::CtxTrace,
             13 if is("retryable") => Self::Retryable,
             14 if is("dst-client") => Self::Dst,
+            14 if is("orig-proto") || is("node-http2") => Self::Node,
             15 if is("dst-service") => Self::Dst,
             16 if is("dst-residual") => Self::Dst,
             16 if is("ctx-deadline") => Self::CtxDeadline,
@@ -138,6 +141,7 @@ impl Kind {
                 | Self::SuccessClass
                 | Self::Retryable
                 | Self::Err
+                | Self::Node
                 | Self::OtherL5d
         )
     }

@@ -10,6 +10,8 @@ use super::head::parse_trailers;
 pub(crate) struct Transfer {
     input: Input,
     output: Output,
+    /// Lines of trailers, without the empty one, that came with a body that leaves raw.
+    trailers: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,11 @@ impl Transfer {
             Framing::Chunked => Input::Chunked(ChunkDecoder::new(max_trailers)),
             Framing::UntilClose => Input::UntilClose,
         };
-        Self { input, output }
+        Self {
+            input,
+            output,
+            trailers: Vec::new(),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -93,13 +99,23 @@ impl Transfer {
                         Piece::End => break,
                     }
                 }
-                if self.output == Output::Chunked {
-                    put_last(decoder.trailers(), out)?;
+                match self.output {
+                    Output::Chunked => {
+                        out.extend_from_slice(b"0\r\n");
+                        put_trailers(decoder.trailers(), out)?;
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    Output::Raw => put_trailers(decoder.trailers(), &mut self.trailers)?,
                 }
                 self.input = Input::Done;
                 Ok(input.len() - rest.len())
             }
         }
+    }
+
+    /// The trailers of a body that left raw, line by line.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// The connection has ended in good order. False: the body has not.
@@ -115,18 +131,21 @@ impl Transfer {
 }
 
 fn put(output: Output, data: &[u8], out: &mut Vec<u8>) {
+    match output {
+        Output::Raw => out.extend_from_slice(data),
+        Output::Chunked => put_chunk(data, out),
+    }
+}
+
+/// One chunk; none for no bytes, which would be the last one.
+pub(crate) fn put_chunk(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
-    match output {
-        Output::Raw => out.extend_from_slice(data),
-        Output::Chunked => {
-            put_hex(data.len(), out);
-            out.extend_from_slice(b"\r\n");
-            out.extend_from_slice(data);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
+    put_hex(data.len(), out);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put_hex(n: usize, out: &mut Vec<u8>) {
@@ -136,13 +155,11 @@ fn put_hex(n: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// The last chunk, and the trailers that may travel: none that frame, route or end at this hop.
-fn put_last(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
-    out.extend_from_slice(b"0\r\n");
+/// The trailers that may travel: none that frame, route or end at this hop.
+fn put_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
     if trailers.len() > 2 {
         let fields = parse_trailers(trailers).map_err(|_| ChunkError::Trailers)?;
         copy(trailers, &fields, out, |f| f.kind == Kind::Other);
     }
-    out.extend_from_slice(b"\r\n");
     Ok(())
 }

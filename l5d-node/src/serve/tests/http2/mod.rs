@@ -2,6 +2,7 @@
 
 mod errors;
 mod messages;
+mod nodes;
 mod outside;
 mod resets;
 mod retries;
