@@ -99,6 +99,12 @@ const MAX_REQUEUES: usize = 25;
 const REQUEST_SHARE: f64 = 0.2;
 
 impl Tries {
+    /// How often the request may be sent again: fixed at the first time, by what there is in the budget now.
+    fn most(&self, balance: u64) -> usize {
+        let share = (balance as f64 * REQUEST_SHARE).ceil() as usize;
+        self.most.unwrap_or(share.min(MAX_REQUEUES))
+    }
+
     /// The endpoint is not the next one.
     pub(super) fn failed(&mut self, addr: SocketAddr) {
         if !self.endpoints.contains(&addr) {
@@ -136,9 +142,11 @@ impl Walk<'_> {
         can_repeat: bool,
         now: Instant,
     ) -> bool {
+        // What is kept from the client must be sent again: so it must be certain that it can be.
+        let balance = balancer.budget.balance(now);
         can_repeat
-            && tries.requeues < MAX_REQUEUES
-            && balancer.budget.balance(now) > 0
+            && balance > 0
+            && tries.requeues < tries.most(balance)
             && balancer.has_other(&tries.endpoints, Some(addr))
     }
 
@@ -262,8 +270,8 @@ impl Walk<'_> {
     ) -> bool {
         let now = Instant::now();
         let balance = balancer.budget.balance(now);
-        let share = (balance as f64 * REQUEST_SHARE).ceil() as usize;
-        let most = *tries.most.get_or_insert(share.min(MAX_REQUEUES));
+        let most = tries.most(balance);
+        tries.most = Some(most);
         if tries.requeues >= if is_connect { MAX_REQUEUES } else { most } {
             match balance {
                 0 => balancer.stats.budget_exhausted.inc(),
