@@ -1,6 +1,7 @@
 //! Two namerds on one store, over their HTTP doors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use http::{Method, StatusCode};
@@ -50,6 +51,39 @@ fn etag(answer: &Answer) -> String {
     value.unwrap_or_default().to_owned()
 }
 
+/// Writes and the news of them, one after the other.
+const HAND_OVERS: u32 = 64;
+/// A second for each on average, over all of them: slow moments of a machine even out, a store that is asked now and then
+/// does not.
+const A_SECOND_EACH: Duration = Duration::from_secs(HAND_OVERS as u64);
+
+/// Writes go to one and the other by turns, each only when the one that was not asked has told of the last: what is written
+/// is served by the other within a second.
+async fn hand_over(a: &ApiClient, b: &ApiClient, mut version: String) -> Result<()> {
+    let path = "/api/1/dtabs/shared?watch=true";
+    let mut sides = [
+        (a, b.lines(path, &[]).await?),
+        (b, a.lines(path, &[]).await?),
+    ];
+    let all = async {
+        for n in 0..HAND_OVERS {
+            let (writer, other) = &mut sides[n as usize % 2];
+            let n = 1_000 + n as usize;
+            let (status, next) = write(writer, Method::PUT, Some(&version), n).await?;
+            ensure!(status == 204, "{status}");
+            version = next;
+            let mut seen = None;
+            while seen != Some(entries(n)) {
+                seen = other.next().await?;
+                ensure!(seen.is_some(), "the watch has ended at {n}");
+            }
+        }
+        Ok(())
+    };
+    let late = || format!("{HAND_OVERS} writes were not told of within a second each");
+    timeout(A_SECOND_EACH, all).await.with_context(late)?
+}
+
 /// A write through one is streamed by the other; of two conflicting writes one wins and the other is told 412; a version
 /// that came from one can be named to the other at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,6 +124,7 @@ async fn two_namerds_serve_one_store_in_etcd() -> Result<()> {
         ensure!(status == 204, "{status}");
         version = next;
     }
+    hand_over(&a, &b, version).await?;
     one.shutdown();
     two.shutdown();
     one.wait().await?;
