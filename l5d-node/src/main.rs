@@ -85,6 +85,21 @@ A first configuration:
   l5d-node outgoing.yml --namerd localhost:4321
   http_proxy=localhost:4140 curl http://hello/
 
+What a file comes to, defaults filled in:
+  l5d-node --check outgoing.yml | jq '.routers[0].client'
+
+A file of linkerd 1.x, with namers of its own:
+  namerctl migrate linkerd.yml
+
+In a router's section, some more:
+  identifier: {kind: io.l5d.header.path, segments: 1}           # gRPC: the service names the request
+  identifier: {kind: io.l5d.ingress}                            # by Ingress rules, which namerd serves
+  service: {responseClassifier: {kind: io.l5d.http.retryableRead5XX}, totalTimeoutMs: 5000}
+  client:                                                       # TLS to some names only
+    kind: io.l5d.static
+    configs:
+    - {prefix: '/$/io.buoyant.rinet/443/{host}', tls: {commonName: '{host}'}}
+
 Signals: SIGTERM and SIGINT end it after open requests (admin.shutdownGraceMs), a second one at once.
 Admin pages: http://localhost:9990/";
 
@@ -184,6 +199,22 @@ mod tests {
     fn parse(flags: &[&str]) -> Result<Arguments, String> {
         let words = ["l5d-node", "l5d.yml"].iter().chain(flags);
         Arguments::try_parse_from(words).map_err(|e| e.to_string())
+    }
+
+    /// What is taught can be copied.
+    #[test]
+    fn examples_of_the_help_load() {
+        let keys = HELP
+            .lines()
+            .map(|line| line.split(" #").next().unwrap_or(line).trim());
+        let keys: Vec<_> = keys
+            .filter(|k| k.starts_with("identifier:") || k.starts_with("service:"))
+            .collect();
+        assert_eq!(keys.len(), 3);
+        for key in keys {
+            let text = format!("routers: [{{protocol: http, servers: [{{port: 0}}], {key}}}]");
+            config::read("help", &text).unwrap_or_else(|e| panic!("{e}"));
+        }
     }
 
     #[test]

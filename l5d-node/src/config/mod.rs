@@ -1,8 +1,34 @@
 //! The configuration, checked: no option that has a default, all units typed, ranges checked.
 //!
 //! In: the text of the file ([`read`]) and what the process was told besides ([`Identity`], [`Config::check_identity`]).
-//! Out: [`Config`], or every mistake at once with its place. Nothing else reads the environment. Keys that come later are
-//! known by name and refused as "not supported yet"; unknown ones are refused with the nearest known one.
+//! Out: [`Config`], or every mistake at once with its place. Nothing else reads the environment. Unknown keys are refused with
+//! the nearest known one, old ones without effect load with one warning. [`effective`] shows what a file comes to.
+//!
+//! Types stand here, one file for each part; how they are read in `read`, how they are shown in `effective`. All keys of
+//! node-proxy 2 to 6, and these, which 1.x does not have:
+//!
+//! | where | key | default | meaning |
+//! |---|---|---|---|
+//! | top | `identity` | none | who this process is among its peers ([`NodeIdentity`]) |
+//! | top | `maxStaleSecs` | rules of 12.6 | age limit of what the warm file says |
+//! | router | `allowConnect` | false | CONNECT opens tunnels |
+//! | router | `viaPseudonym` | `linkerd` | our name in `Via` |
+//! | router | `enforceDeadline` | false | `l5d-ctx-deadline` ends requests |
+//! | router | `honorGrpcTimeout` | true | so does `grpc-timeout` |
+//! | router | `timeoutStatus` | 503 | or 504 |
+//! | router | `accessLogFormat` | `text` | or `json` |
+//! | router, `h2` | `plainErrors`, `answerUnidentified` | false | failures as 1.x answers them; 400 instead of a reset |
+//! | identifier `io.l5d.header.token` | `lowerCase` | false | folds the value |
+//! | interpreter | `tokenFile`, `resolverPort`, a list as `dst` | | how namerd is reached |
+//! | server, client | `initialConnectionWindowBytes` | 1 MiB | HTTP/2 |
+//! | server, client | `pingIntervalMs`, `pingTimeoutMs` | 10 s, 3 s | HTTP/2 peers that are silent |
+//! | service | `retries.maxPerRequest`, `retries.chunked` | 25, false | bounds of retries |
+//! | client | `connectTimeoutMs`, `streamIdleTimeoutMs` | 1 s, none | limits of connections and streams |
+//! | client | `queue.capacity`, `queue.timeoutMs` | 10,000, 3 s | what waits for an endpoint |
+//! | client | `loadBalancer.panicThreshold`, `.warmUpMs` | 0, 0 | with few endpoints up; for new ones |
+//! | client | `nodeHttp2` | true | requests between our proxies share HTTP/2 connections |
+//! | telemeter `io.l5d.prometheus` | `histograms` | false | modern histograms |
+//! | telemeter `io.l5d.opentelemetry` | `endpoint`, `sampleRate`, `headers`, `resource` | | spans to a collector |
 
 mod admin;
 mod client;

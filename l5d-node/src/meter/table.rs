@@ -119,6 +119,7 @@ metrics! {
     CACHE_EVICTS Counter "bindcache/path/evicts" "" [Router] "Names that left the cache to make room";
     CACHE_EXPIRES Counter "bindcache/path/expires" "" [Router] "Names that left the cache because nobody used them";
     CACHE_ONESHOTS Counter "bindcache/path/oneshots" "" [Router] "Names bound for one request only";
+    ORIGINATOR Gauge "originator" "" [Router] "1 for a router whose `originator` is true";
     CACHE_NAMES Gauge "bindcache/path/names" "" [Router] "Names in the cache";
     CACHE_STALE Gauge "bindcache/path/stale_names" "" [Router] "Names whose state namerd has not confirmed since it was away";
 

@@ -71,6 +71,9 @@ impl Sheet<'_> {
             path: format!("rt/{}", router.label),
         });
         self.reading(Scope::Router, &at, &router.own);
+        if self.sight.config.routers[index].is_originator {
+            self.put(&t::ORIGINATOR, Scope::Router, &at, Value::Whole(1));
+        }
         self.cached(index, &at);
     }
 
