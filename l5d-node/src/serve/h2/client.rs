@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub(super) struct Client {
     is_h2: bool,
     /// The client said `te: trailers`.
     takes_trailers: bool,
+    /// If somebody wants to be told.
+    pub(super) remote: Option<SocketAddr>,
 }
 
 /// The way back on a stream.
@@ -71,6 +74,7 @@ impl Client {
             },
             is_h2: !is_restored,
             takes_trailers: head.headers.contains_key(header::TE),
+            remote: None,
         }
     }
 
@@ -100,6 +104,10 @@ impl ClientHalf for Client {
 
     fn labels(&self) -> Option<&Labels> {
         self.labels.as_deref()
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        self.remote
     }
 
     fn is_h2(&self) -> bool {

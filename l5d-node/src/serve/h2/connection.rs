@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -24,6 +25,7 @@ use crate::serve::forwarded::Labels;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
 use crate::serve::session::Session;
+use crate::serve::telling::Telling;
 use crate::serve::walk;
 use crate::serve::wire::head::{Version, parse_request};
 use crate::serve::worker::Server;
@@ -32,6 +34,7 @@ use crate::serve::worker::Server;
 #[derive(Clone)]
 struct Common {
     server: Rc<Server>,
+    remote: Option<SocketAddr>,
     given_up: Rc<Cell<u32>>,
     requests: Rc<Cell<u64>>,
     labels: Option<Rc<Labels>>,
@@ -74,14 +77,16 @@ const GIVEN_UP: u32 = 1000;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Serves a connection that begins with the preface; gives the number of requests that it had.
-/// `labels`: for `Forwarded`, if the server adds it.
+/// `labels`: for `Forwarded`, if the server adds it; `remote`: the client's address, if somebody wants to be told.
 pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
     server: Rc<Server>,
     mut io: T,
     labels: Option<Rc<Labels>>,
+    remote: Option<SocketAddr>,
 ) -> u64 {
     let common = Common {
         server: server.clone(),
+        remote,
         given_up: Rc::default(),
         requests: Rc::default(),
         labels,
@@ -270,11 +275,13 @@ async fn stream(common: Common, request: http::Request<RecvStream>, respond: Sen
     let given_up = common.given_up.clone();
     let labels = common.labels.clone();
     let mut client = Client::new(text, &parts, body, respond, is_restored, given_up, labels);
+    client.remote = common.remote;
     let is_head = parts.method == http::Method::HEAD;
     drop(parts);
     match accepted {
         Ok(request) => walk::run(server, &mut client, &request, start).await,
         Err(failure) => {
+            Telling::unreadable(server, common.remote).failed(&failure);
             server.stats.refused.inc();
             client.fail(server, &failure, is_head).await;
         }

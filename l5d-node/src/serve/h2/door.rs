@@ -4,6 +4,7 @@
 //! The codec knows nothing of upgrades: it gets the client's own preface and SETTINGS, behind them the request as the frames
 //! that it would have come in, then what the client sends.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -41,6 +42,12 @@ const END_HEADERS: u8 = 4;
 /// The largest frame that needs no permission.
 const FRAME: usize = 16_384;
 
+/// The client's address, if somebody wants to be told.
+pub(crate) fn remote(server: &Server, stream: &Stream) -> Option<SocketAddr> {
+    let is_told = !server.router.teller.is_silent();
+    is_told.then(|| stream.tcp().peer_addr().ok()).flatten()
+}
+
 /// Serves one connection; gives the number of requests that it had.
 pub(crate) async fn accept(server: Rc<Server>, mut stream: Stream) -> u64 {
     let Ok(begin) = timeout(LIMIT, begin(&server, &mut stream)).await else {
@@ -49,7 +56,8 @@ pub(crate) async fn accept(server: Rc<Server>, mut stream: Stream) -> u64 {
     match begin {
         Begin::Http2(before) => {
             let labels = labels(&server, &stream).map(Rc::new);
-            run(server, Prefixed::new(before.into(), stream), labels).await
+            let remote = remote(&server, &stream);
+            run(server, Prefixed::new(before.into(), stream), labels, remote).await
         }
         Begin::Gone => 0,
         Begin::Refused(failure) => {

@@ -21,5 +21,5 @@ mod relay;
 
 pub(crate) use carried::carry;
 pub(crate) use connection::run;
-pub(crate) use door::accept;
+pub(crate) use door::{accept, remote};
 pub(crate) use prefixed::Prefixed;
