@@ -64,10 +64,10 @@ const UNKNOWN: usize = usize::MAX - 1;
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// What came is not HTTP/2, or nothing came.
-    #[error("the endpoint does not speak HTTP/2: {0}")]
+    #[error("HTTP/2 did not begin: {0}")]
     Protocol(#[from] h2::Error),
     /// No settings within the limit.
-    #[error("the endpoint does not speak HTTP/2: no SETTINGS within {0:?}")]
+    #[error("HTTP/2 did not begin: no SETTINGS within {0:?}")]
     TimedOut(Duration),
 }
 
