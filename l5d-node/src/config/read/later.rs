@@ -13,20 +13,16 @@ pub(super) const ADMIN: Later = Later {
     without_effect: &["httpIdentifierPort"],
 };
 
-pub(super) const ROUTER: Later = Later {
-    without_effect: &["originator"],
-};
-
 pub(super) const SERVER: Later = Later {
     without_effect: &["windowUpdateRatio"],
 };
 
 pub(super) const SERVICE: Later = Later {
-    without_effect: &["classificationTimeoutMs", "retryBufferSize"],
+    without_effect: &["classificationTimeoutMs"],
 };
 
 pub(super) const CLIENT: Later = Later {
-    without_effect: &["socketOptions", "nodeHttp2", "windowUpdateRatio"],
+    without_effect: &["socketOptions", "windowUpdateRatio"],
 };
 
 impl Later {

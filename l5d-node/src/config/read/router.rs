@@ -3,7 +3,6 @@
 use l5d_config::{Field, Kinds, Section};
 use l5d_naming::Dtab;
 
-use super::later::ROUTER;
 use super::scalar::{count, flag};
 use super::{Servers, client, identifier, interpreter, server, service};
 use crate::config::{
@@ -60,7 +59,6 @@ pub(super) fn read(section: &mut Section<'_>, servers: &mut Servers) -> Option<R
     };
     sizes(section, &mut router);
     extras(section, &mut router);
-    ROUTER.check(section);
     Some(router)
 }
 
