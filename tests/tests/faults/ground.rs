@@ -137,6 +137,17 @@ impl Ground {
         ready.is_ok_and(|answer| answer.status == 200)
     }
 
+    /// What a replica says of its store: whether it is connected.
+    pub(crate) async fn is_store_connected(&self, n: usize) -> Result<bool> {
+        let admin = ApiClient::plain(self.namerds[n].doors.admin);
+        let answer = admin.get("/metrics").await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("namerd_store_connected{"));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        Ok(value.context("a gauge of the store")? == "1")
+    }
+
     /// Waits until both replicas lead these names, by namespace and path, to somebody.
     pub(crate) async fn lead(&self, names: &[(String, String)]) -> Result<()> {
         let began = Instant::now();

@@ -53,6 +53,12 @@ impl Ledger {
         self.tokens.get(token).copied()
     }
 
+    /// Writes that were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        let outcomes = self.writes.values().map(|(_, outcome)| *outcome);
+        outcomes.filter(|o| *o == Outcome::Acknowledged).count()
+    }
+
     /// A version was read.
     pub(crate) fn read(&mut self, number: u16, token: &str) -> Result<()> {
         self.read.insert(number);

@@ -132,6 +132,11 @@ impl Node {
         counts.hash_mismatches + counts.digest_mismatches + counts.unknown_numbers
     }
 
+    /// What the last heartbeat told of each source: its name, and the time since it last said something.
+    pub(crate) fn sources(&self) -> Vec<(String, Duration)> {
+        self.set.contact().sources.clone()
+    }
+
     /// Streams so far.
     pub(crate) fn streams(&self) -> u64 {
         self.set.contact().counts.streams
