@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
+use super::follow::{Told, Watched};
 use crate::dial::Dialer;
 
 /// Covers an election of etcd's leader.
@@ -66,21 +67,6 @@ impl Client {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(MOST_MESSAGE),
             watch: WatchClient::new(channel).max_decoding_message_size(MOST_MESSAGE),
         }
-    }
-
-    /// All keys from `key` to before `end`, with the revision that they are of.
-    pub(super) async fn list(
-        &self,
-        key: Bytes,
-        end: Bytes,
-    ) -> Result<(i64, Vec<KeyValue>), Status> {
-        let request = RangeRequest {
-            key,
-            range_end: end,
-            ..RangeRequest::default()
-        };
-        let answer = limited(self.kv.clone().range(request)).await?;
-        Ok((revision(answer.header)?, answer.kvs))
     }
 
     /// A key as of a revision (0: now); `None`: it was absent.
@@ -157,9 +143,22 @@ impl Client {
         let at = revision(answer.header)?;
         Ok((answer.deleted > 0).then_some(at))
     }
+}
 
-    /// Watches keys from `key` to before `end`, from this revision on.
-    pub(super) async fn watch(&self, key: Bytes, end: Bytes, from: i64) -> Result<Watch, Status> {
+impl Watched for Client {
+    type Watch = Watch;
+
+    async fn list(&self, key: Bytes, end: Bytes) -> Result<(i64, Vec<KeyValue>), Status> {
+        let request = RangeRequest {
+            key,
+            range_end: end,
+            ..RangeRequest::default()
+        };
+        let answer = limited(self.kv.clone().range(request)).await?;
+        Ok((revision(answer.header)?, answer.kvs))
+    }
+
+    async fn watch(&self, key: Bytes, end: Bytes, from: i64) -> Result<Watch, Status> {
         // The creation and one question about the progress; nothing else is ever asked.
         let (asks, rest) = mpsc::channel(2);
         let create = WatchCreateRequest {
@@ -177,15 +176,13 @@ impl Client {
     }
 }
 
-impl Watch {
-    /// What etcd says next. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<WatchResponse, Status> {
+impl Told for Watch {
+    async fn next(&mut self) -> Result<WatchResponse, Status> {
         let said = self.says.message().await?;
         said.ok_or_else(|| Status::unavailable("etcd has ended the watch"))
     }
 
-    /// Asks how far the watch has come; the answer comes among the others.
-    pub(super) fn ask_progress(&self) {
+    fn ask_progress(&self) {
         let ask = watch_request::RequestUnion::ProgressRequest(WatchProgressRequest {});
         // If the last question is still on its way, another one tells nothing more.
         let _full = self.asks.try_send(asking(ask));
@@ -218,4 +215,22 @@ fn revision(header: Option<ResponseHeader>) -> Result<i64, Status> {
     header
         .map(|header| header.revision)
         .ok_or_else(|| Status::internal("etcd has not said its revision"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_is_given_up() {
+        let began = Instant::now();
+        let status = limited::<()>(pending()).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(status.message(), "no answer within 10 s");
+        assert_eq!(began.elapsed().as_secs(), 10, "of the paused clock");
+    }
 }

@@ -7,16 +7,20 @@
 //! Each beginning is a new list, so that whatever happened meanwhile (a compaction, a restore of etcd) is one case. The
 //! watch is asked for its progress all the time; one that says nothing is given up.
 
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use l5d_etcd::v3::event::EventType;
-use l5d_etcd::v3::{Event, WatchResponse};
+use l5d_etcd::v3::{Event, KeyValue, WatchResponse};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::Status;
 
 use super::EtcdStore;
-use super::client::Watch;
 use super::keys;
 use crate::dial::Backoff;
 
@@ -24,6 +28,36 @@ use crate::dial::Backoff;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A watch that says nothing for so long is dead.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// An etcd whose keys can be followed. Every call has a time limit.
+pub(super) trait Watched: Send + Sync {
+    /// An open watch.
+    type Watch: Told;
+
+    /// All keys from `key` to before `end`, with the revision that they are of.
+    fn list(
+        &self,
+        key: Bytes,
+        end: Bytes,
+    ) -> impl Future<Output = Result<(i64, Vec<KeyValue>), Status>> + Send;
+
+    /// Watches keys from `key` to before `end`, from this revision on.
+    fn watch(
+        &self,
+        key: Bytes,
+        end: Bytes,
+        from: i64,
+    ) -> impl Future<Output = Result<Self::Watch, Status>> + Send;
+}
+
+/// An open watch; it may be silent for ever.
+pub(super) trait Told: Send + Sync {
+    /// What etcd says next. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Result<WatchResponse, Status>> + Send;
+
+    /// Asks how far the watch has come; the answer comes among the others.
+    fn ask_progress(&self);
+}
 
 /// Why a watch has ended.
 enum End {
@@ -42,9 +76,14 @@ impl From<Status> for End {
 impl EtcdStore {
     /// Follows for ever. Cancel safe.
     pub async fn run(self: Arc<Self>) {
+        self.follow_each(|| self.client()).await;
+    }
+
+    /// Follows for ever what `open` gives, which is called for each beginning.
+    async fn follow_each<W: Watched>(&self, open: impl Fn() -> Arc<W>) {
         let mut backoff = Backoff::default();
         loop {
-            let Err(end) = self.follow(&mut backoff).await;
+            let Err(end) = self.follow(&*open(), &mut backoff).await;
             match end {
                 End::Compacted => tracing::info!("etcd has compacted what was watched; listing"),
                 End::Failed(reason) => {
@@ -60,8 +99,11 @@ impl EtcdStore {
         }
     }
 
-    async fn follow(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, End> {
-        let client = self.client();
+    async fn follow<W: Watched>(
+        &self,
+        client: &W,
+        backoff: &mut Backoff,
+    ) -> Result<Infallible, End> {
         let (first, end) = self.keys.range();
         // What is known when the list is asked for cannot be newer than the list, if etcd is the one that it was.
         let newest = self.mirror.newest();
@@ -138,7 +180,7 @@ impl EtcdStore {
 }
 
 async fn next(
-    watch: &mut Watch,
+    watch: &mut impl Told,
     progress: &mut tokio::time::Interval,
 ) -> Result<WatchResponse, End> {
     let said = async {
