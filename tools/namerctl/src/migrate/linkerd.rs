@@ -20,6 +20,8 @@ pub(crate) struct Setting {
     pub(crate) port: u16,
     /// Whether dtabs of routers move into namerd's store.
     pub(crate) stores_dtabs: bool,
+    /// namerd's store, if it is the dtab that routers took from a file or a ConfigMap.
+    pub(crate) store: Option<Node>,
     /// Whether the programs run in pods with access to the API server.
     pub(crate) is_in_cluster: bool,
 }

@@ -3,7 +3,7 @@
 //! In come files; out go configurations for `namerd` and `l5d-node`, dtabs, the manifests with what has to change in them,
 //! and a [`report`] in which every line of the input stands that the output does not repeat. Nothing is contacted.
 //!
-//! [`parse`] reads YAML with its comments into a [`tree`]; [`linkerd`] (with [`routers`]) and [`namerd`] convert
+//! [`parse`] reads YAML with its comments into a [`tree`]; [`linkerd`] (with [`routers`] and [`outside`]) and [`namerd`] convert
 //! configurations, [`settle`] fits them to what the programs read today, [`objects`] (with [`rbac`]) and [`deploy`] do
 //! Kubernetes objects, [`dtabs`] finds stored dtabs, [`write`] puts everything into files.
 
@@ -15,6 +15,7 @@ mod linkerd;
 mod manifest;
 mod namerd;
 mod objects;
+mod outside;
 mod parse;
 pub(crate) mod rbac;
 mod report;
@@ -141,13 +142,16 @@ pub(crate) fn migrate(inputs: &[Input], args: &MigrateArgs) -> anyhow::Result<Ma
     let mut report = Report::default();
     let mut found = input::find(inputs);
     let (host, port) = address(args, inputs, &found)?;
+    let mut stored = dtabs::find(inputs, &found, &mut report);
+    let is_free = stored.is_empty() && !args.store_dtabs;
+    let store = is_free.then(|| outside::store(&found)).flatten();
     let setting = |input: &Input| Setting {
         host: host.clone(),
         port,
         stores_dtabs: args.store_dtabs,
+        store: store.clone(),
         is_in_cluster: input.is_manifest,
     };
-    let mut stored = dtabs::find(inputs, &found, &mut report);
     let mut moved = Vec::new();
     let mut needs_namerd = false;
     for config in found.iter_mut().filter(|f| f.program == Program::Linkerd) {
@@ -228,13 +232,21 @@ fn namerds(
     }
     let input = found.first().map(|f| &inputs[f.input])?;
     let object = found.first().map(|f| f.object.clone()).unwrap_or_default();
-    let mut root = namerd::new(stored);
-    let mut noter = report.noter(&input.name, &object);
-    let message = "namerd's configuration: the proxies had none and bound names themselves; its store starts with what is in \
-                   the file, and forgets later writes when it ends";
-    let help = "choose a store that lasts, such as io.l5d.k8s, before dtabs are written to it";
-    noter.note(report::Fate::Added, 0, "namerd.yaml", message, Some(help));
     let setting = setting(input);
+    let mut root = namerd::new(stored, setting.store.clone());
+    let mut noter = report.noter(&input.name, &object);
+    let (message, help) = match &setting.store {
+        None => (
+            "namerd's configuration: the proxies had none and bound names themselves; its store starts with what is in \
+             the file, and forgets later writes when it ends",
+            "choose a store that lasts, such as io.l5d.k8s, before dtabs are written to it",
+        ),
+        Some(_) => (
+            "namerd's configuration: the proxies had none and bound names themselves; its store is the dtab that they read",
+            "dtabs are changed where they are stored: this store takes no writes",
+        ),
+    };
+    noter.note(report::Fate::Added, 0, "namerd.yaml", message, Some(help));
     namerd::convert(&mut root, &[], &setting, moved_left, stored, &mut noter);
     Some(root)
 }

@@ -21,8 +21,8 @@ pub(crate) struct Moved {
     pub(crate) index: usize,
 }
 
-/// A namerd for proxies that had none.
-pub(crate) fn new(dtabs: &[StoredDtab]) -> Node {
+/// A namerd for proxies that had none, with this store, or one in memory.
+pub(crate) fn new(dtabs: &[StoredDtab], store: Option<Node>) -> Node {
     let any = || Node::plain("0.0.0.0");
     let server = |kind: &str, port: &str| {
         Node::map()
@@ -30,7 +30,8 @@ pub(crate) fn new(dtabs: &[StoredDtab]) -> Node {
             .with("ip", any())
             .with("port", Node::plain(port))
     };
-    let mut storage = Node::map().with("kind", Node::text("io.l5d.inMemory"));
+    let in_memory = || Node::map().with("kind", Node::text("io.l5d.inMemory"));
+    let mut storage = store.unwrap_or_else(in_memory);
     if !dtabs.is_empty() {
         storage.set("namespaces", namespaces(dtabs));
     }

@@ -3,6 +3,7 @@
 use l5d_naming::Path;
 
 use super::linkerd::{Setting, StoredDtab};
+use super::outside;
 use super::report::{Fate, Noter};
 use super::tree::{Node, Slot, Style, Value};
 
@@ -100,7 +101,7 @@ fn interpreter(
         }
         "io.l5d.fs" | "io.l5d.k8s.configMap" => {
             *needs_namerd = true;
-            outside(router, &key, &kind, line, setting, noter);
+            outside::convert(router, &key, line, setting, noter);
         }
         _ => {}
     }
@@ -213,45 +214,6 @@ fn stored(
         text,
         line: slot.line,
     })
-}
-
-/// A dtab that the proxy took from a file or a ConfigMap belongs to namerd's store.
-fn outside(
-    router: &mut Node,
-    key: &str,
-    kind: &str,
-    line: usize,
-    setting: &Setting,
-    noter: &mut Noter<'_>,
-) {
-    let label = router.word("label").unwrap_or("default").to_owned();
-    let Some(interpreter) = router.get_mut("interpreter") else {
-        return;
-    };
-    let source = ["dtabFile", "name", "filename"];
-    let named: Vec<&str> = source.iter().filter_map(|k| interpreter.word(k)).collect();
-    let keys = source.iter().filter(|k| interpreter.word(k).is_some());
-    let keys: Vec<String> = keys
-        .map(|k| format!("{k}: {}", interpreter.word(k).unwrap_or_default()))
-        .collect();
-    let help = format!(
-        "put that dtab into namerd's store: namerctl dtab create {label} FILE. Or let namerd read it, as its only store, \
-         which is the namespace `default`: storage: {{kind: {kind}, {}}}, and `root: /default` here",
-        keys.join(", ")
-    );
-    let message = format!(
-        "`{kind}` read the dtab of {} itself; it belongs to namerd, as the namespace `{label}`",
-        named.join(" ")
-    );
-    noter.note(Fate::Decide, line, key, message, Some(&help));
-    let mut new = Node::map()
-        .with("kind", Node::text("io.l5d.mesh"))
-        .with("dst", Node::text(&setting.dst()))
-        .with("root", Node::text(&format!("/{label}")));
-    if let Some(transformers) = interpreter.get("transformers") {
-        new.set("transformers", transformers.clone());
-    }
-    router.set("interpreter", new);
 }
 
 /// What stands in for a router that would do something else than it did: it has the same label and ports, and answers

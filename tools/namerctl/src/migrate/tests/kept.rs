@@ -99,21 +99,62 @@ fn stores_of_1_x_that_namerd_has_are_kept() {
     assert_eq!(decisions(&made), []);
 }
 
+/// Interpreters that read a dtab themselves, and the same as a store of namerd.
+const READERS: [(&str, &str); 2] = [
+    (
+        "{kind: io.l5d.fs, dtabFile: /all.dtab}",
+        "{kind: io.l5d.fs, dtabFile: /all.dtab}",
+    ),
+    (
+        "{kind: io.l5d.k8s.configMap, experimental: true, host: localhost, port: 8001, name: dtabs, filename: all}",
+        "{kind: io.l5d.k8s.configMap, name: dtabs, filename: all}",
+    ),
+];
+
+fn reading(label: &str, port: u16, interpreter: &str) -> String {
+    format!(
+        "- protocol: http\n  label: {label}\n  servers: [{{port: {port}}}]\n  interpreter: {interpreter}\n"
+    )
+}
+
 #[test]
-fn dtabs_that_proxies_read_themselves_have_a_store_to_go_to() {
-    for (interpreter, storage) in [
-        (
-            "kind: io.l5d.fs\n    dtabFile: /all.dtab",
-            "{kind: io.l5d.fs, dtabFile: /all.dtab}",
-        ),
-        (
-            "kind: io.l5d.k8s.configMap\n    name: dtabs\n    filename: all",
-            "{kind: io.l5d.k8s.configMap, name: dtabs, filename: all}",
-        ),
-    ] {
-        let made = made_of(&format!(
-            "routers:\n- protocol: http\n  servers: [{{port: 4140}}]\n  interpreter:\n    {interpreter}\n"
-        ));
+fn the_one_dtab_that_proxies_read_themselves_becomes_the_store() {
+    for (interpreter, _) in READERS {
+        let routers = [("in", 4140), ("out", 4141)].map(|(l, p)| reading(l, p, interpreter));
+        let made = made_of(&format!("routers:\n{}", routers.concat()));
+        assert_eq!(decisions(&made), []);
+        let changed = made.report.findings.iter();
+        let changed: Vec<_> = changed.filter(|f| f.fate == Fate::Changed).collect();
+        assert_eq!(changed.len(), 2, "{}", made.report.text(&[]));
+        assert_eq!(changed[1].key, "routers[1].interpreter");
+        assert!(changed[1].message.contains("namerd's store"), "{changed:?}");
+        match load(&made).storage {
+            Storage::Files(files) => {
+                let one = namerd::config::FilesStorage::One("/all.dtab".into());
+                assert_eq!(files, one);
+            }
+            Storage::ConfigMap(map) => {
+                assert_eq!(
+                    (map.name.as_str(), map.filename.as_deref()),
+                    ("dtabs", Some("all"))
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        let text = made.text("node.yaml");
+        assert_eq!(text.matches("root: /default\n").count(), 2, "{text}");
+        assert!(l5d_node::config::read("node", text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn two_dtabs_that_proxies_read_themselves_are_for_the_user_to_choose_from() {
+    for (interpreter, storage) in READERS {
+        let other = "{kind: io.l5d.fs, dtabFile: /other.dtab}";
+        let routers = [("in", 4140, interpreter), ("out", 4141, other)];
+        let routers = routers.map(|(l, p, i)| reading(l, p, i));
+        let made = made_of(&format!("routers:\n{}", routers.concat()));
+        assert_eq!(decisions(&made).len(), 2, "{}", made.report.text(&[]));
         let help = made
             .report
             .findings
@@ -124,5 +165,10 @@ fn dtabs_that_proxies_read_themselves_have_a_store_to_go_to() {
         let all = format!("storage: {storage}\n{DOOR}");
         let read = Config::read("namerd", &all, &|_| None);
         assert!(read.is_ok(), "{all}");
+        let text = made.text("node.yaml");
+        assert!(
+            text.contains("root: /in\n") && text.contains("root: /out\n"),
+            "{text}"
+        );
     }
 }
