@@ -172,3 +172,24 @@ fn two_dtabs_that_proxies_read_themselves_are_for_the_user_to_choose_from() {
         );
     }
 }
+
+/// In pods namerd sees neither the file nor, without a right of its own, the ConfigMap: the report asks for it.
+#[test]
+fn in_a_manifest_what_namerd_must_reach_is_for_the_user_to_see_to() {
+    for ((interpreter, _), wanted) in READERS.into_iter().zip([
+        "mount the volume with /all.dtab",
+        "may list and watch configmaps",
+    ]) {
+        let config = format!("routers:\n{}", reading("in", 4140, interpreter));
+        let config = config.replace('\n', "\n    ");
+        let made = made_of(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata:\n  config.yaml: |\n    {config}\n"
+        ));
+        let open = made.report.findings.iter();
+        let open: Vec<_> = open.filter(|f| f.fate == Fate::Decide).collect();
+        assert_eq!(open.len(), 1, "{}", made.report.text(&[]));
+        assert_eq!(open[0].key, "routers[0].interpreter");
+        let help = open[0].help.as_deref();
+        assert!(help.is_some_and(|h| h.contains(wanted)), "{open:?}");
+    }
+}
