@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use l5d_naming::{Replicas, Weight};
+use l5d_resolver::convert::resolved_cluster;
 use l5d_resolver::v1;
 use l5d_resolver::v1::rule::From as Origin;
 
@@ -10,13 +11,36 @@ use crate::bind::{BoundLeaf, Delegation, DelegationKind, RuleSource};
 
 /// The whole answer.
 pub(super) fn explained(delegation: &Delegation, result: v1::Resolved) -> v1::Explained {
-    let mut transformed = Vec::new();
-    let steps = step(delegation, None, Taken::Yes, &mut transformed);
+    told(delegation, false, Some(result))
+}
+
+/// Steps with the addresses of every leaf, taken or not.
+pub(super) fn delegation(delegation: &Delegation) -> v1::Explained {
+    told(delegation, true, None)
+}
+
+fn told(
+    delegation: &Delegation,
+    has_clusters: bool,
+    result: Option<v1::Resolved>,
+) -> v1::Explained {
+    let mut telling = Telling {
+        has_clusters,
+        transformed: Vec::new(),
+    };
+    let steps = telling.step(delegation, None, Taken::Yes);
     v1::Explained {
         steps: Some(steps),
-        transformed,
-        result: Some(result),
+        transformed: telling.transformed,
+        result,
     }
+}
+
+/// An answer in the making.
+struct Telling {
+    /// Whether leaves are told with their addresses.
+    has_clusters: bool,
+    transformed: Vec<v1::Transformed>,
 }
 
 /// Whether a branch is part of what the name is bound to.
@@ -65,96 +89,103 @@ fn outcome(delegation: &Delegation) -> Outcome {
     }
 }
 
-fn step(
-    delegation: &Delegation,
-    weight: Option<Weight>,
-    taken: Taken,
-    transformed: &mut Vec<v1::Transformed>,
-) -> v1::Step {
-    let mut shown = v1::Step {
-        path: delegation.path.clone(),
-        rule: delegation
-            .rule
-            .as_ref()
-            .map(|(dentry, source, index)| v1::Rule {
-                prefix: dentry.prefix.to_string(),
-                dst: dentry.dst.show_exact(),
-                from: origin(*source) as i32,
-                index: *index as u32,
-            }),
-        weight: weight.map_or(0.0, Weight::value),
-        taken: matches!(taken, Taken::Yes),
-        ..v1::Step::default()
-    };
-    let mut own = String::new();
-    let mut child = |branch: &Delegation, weight, taken| step(branch, weight, taken, transformed);
-    shown.kind = match &delegation.kind {
-        DelegationKind::Empty => {
-            own = "exists, but has no endpoints now".to_owned();
-            "empty"
-        }
-        DelegationKind::Fail => {
-            own = "ends the search without a result".to_owned();
-            "fail"
-        }
-        DelegationKind::Neg => {
-            own = "no such thing; the search goes on".to_owned();
-            "neg"
-        }
-        DelegationKind::Exception(message) => {
-            own.clone_from(message);
-            "exception"
-        }
-        DelegationKind::Delegate(next) => {
-            shown.children.push(child(next, None, taken));
-            "delegate"
-        }
-        DelegationKind::Alt(branches) => {
-            let chosen = branches.iter().position(|b| outcome(b) != Outcome::Neg);
-            for (i, branch) in branches.iter().enumerate() {
-                let here = alternative(taken, chosen, i);
-                shown.children.push(child(branch, None, here));
+impl Telling {
+    fn step(&mut self, delegation: &Delegation, weight: Option<Weight>, taken: Taken) -> v1::Step {
+        let mut shown = v1::Step {
+            path: delegation.path.clone(),
+            rule: delegation
+                .rule
+                .as_ref()
+                .map(|(dentry, source, index)| v1::Rule {
+                    prefix: dentry.prefix.to_string(),
+                    dst: dentry.dst.show_exact(),
+                    from: origin(*source) as i32,
+                    index: *index as u32,
+                }),
+            weight: weight.map_or(0.0, Weight::value),
+            taken: matches!(taken, Taken::Yes),
+            ..v1::Step::default()
+        };
+        let mut own = String::new();
+        shown.kind = match &delegation.kind {
+            DelegationKind::Empty => {
+                own = "exists, but has no endpoints now".to_owned();
+                "empty"
             }
-            "alt"
-        }
-        DelegationKind::Union(branches) => {
-            for (weight, branch) in branches {
-                let here = match (taken, outcome(branch)) {
-                    (Taken::No(why), _) => Taken::No(why),
-                    (Taken::Yes, Outcome::Found) => Taken::Yes,
-                    (Taken::Yes, _) => Taken::No("a union leaves out branches without a cluster"),
-                };
-                shown.children.push(child(branch, Some(*weight), here));
+            DelegationKind::Fail => {
+                own = "ends the search without a result".to_owned();
+                "fail"
             }
-            "union"
-        }
-        DelegationKind::Leaf { leaf, replicas } => {
-            shown.id = leaf.cluster.id.to_string();
-            shown.residual = leaf.residual.to_string();
-            own = addresses(replicas);
-            "leaf"
-        }
-        DelegationKind::Transformation {
-            name,
-            before: (leaf, replicas),
-            after,
-        } => {
-            shown.id = leaf.cluster.id.to_string();
-            shown.residual = leaf.residual.to_string();
-            shown.children.push(child(after, None, taken));
-            if let Some((_, now)) = leaf_below(after) {
-                transformed.push(transformation(name, leaf, replicas, now));
+            DelegationKind::Neg => {
+                own = "no such thing; the search goes on".to_owned();
+                "neg"
             }
-            "transformation"
+            DelegationKind::Exception(message) => {
+                own.clone_from(message);
+                "exception"
+            }
+            DelegationKind::Delegate(next) => {
+                shown.children.push(self.step(next, None, taken));
+                "delegate"
+            }
+            DelegationKind::Alt(branches) => {
+                let chosen = branches.iter().position(|b| outcome(b) != Outcome::Neg);
+                for (i, branch) in branches.iter().enumerate() {
+                    let here = alternative(taken, chosen, i);
+                    shown.children.push(self.step(branch, None, here));
+                }
+                "alt"
+            }
+            DelegationKind::Union(branches) => {
+                for (weight, branch) in branches {
+                    let here = match (taken, outcome(branch)) {
+                        (Taken::No(why), _) => Taken::No(why),
+                        (Taken::Yes, Outcome::Found) => Taken::Yes,
+                        (Taken::Yes, _) => {
+                            Taken::No("a union leaves out branches without a cluster")
+                        }
+                    };
+                    shown.children.push(self.step(branch, Some(*weight), here));
+                }
+                "union"
+            }
+            DelegationKind::Leaf { leaf, replicas } => {
+                shown.id = leaf.cluster.id.to_string();
+                shown.residual = leaf.residual.to_string();
+                shown.cluster = self.cluster(leaf, replicas);
+                own = addresses(replicas);
+                "leaf"
+            }
+            DelegationKind::Transformation {
+                name,
+                before: (leaf, replicas),
+                after,
+            } => {
+                shown.id = leaf.cluster.id.to_string();
+                shown.residual = leaf.residual.to_string();
+                shown.cluster = self.cluster(leaf, replicas);
+                name.clone_into(&mut shown.transformer);
+                shown.children.push(self.step(after, None, taken));
+                if let Some((_, now)) = leaf_below(after) {
+                    self.transformed
+                        .push(transformation(name, leaf, replicas, now));
+                }
+                "transformation"
+            }
         }
+        .to_owned();
+        shown.why = match taken {
+            Taken::No(why) if own.is_empty() => why.to_owned(),
+            Taken::No(why) => format!("{own}; {why}"),
+            Taken::Yes => own,
+        };
+        shown
     }
-    .to_owned();
-    shown.why = match taken {
-        Taken::No(why) if own.is_empty() => why.to_owned(),
-        Taken::No(why) => format!("{own}; {why}"),
-        Taken::Yes => own,
-    };
-    shown
+
+    fn cluster(&self, leaf: &BoundLeaf, replicas: &Replicas) -> Option<v1::ResolvedCluster> {
+        self.has_clusters
+            .then(|| resolved_cluster(&leaf.cluster.id, replicas))
+    }
 }
 
 fn alternative(parent: Taken, chosen: Option<usize>, i: usize) -> Taken {

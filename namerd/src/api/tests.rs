@@ -364,6 +364,31 @@ async fn explain_shows_every_step_and_which_were_taken() {
 }
 
 #[tokio::test]
+async fn a_delegation_has_the_addresses_of_every_leaf() {
+    let port = Port::new(&["web", "other"]).await;
+    port.world.set("web", many(2));
+    port.world.set("other", many(1));
+    port.world.dtab("/svc => /#/shelf | /#/shelf/other");
+    let request = v1::ResolveRequest {
+        delegation: true,
+        ..ask("/svc/web")
+    };
+    let explained = port.client().await.explain(request).await;
+    let explained = explained.unwrap().into_inner();
+    assert!(explained.result.is_none());
+    let steps = explained.steps.unwrap();
+    let told = |step: &v1::Step| {
+        step.cluster
+            .as_ref()
+            .map(|c| (c.state(), c.endpoints.len()))
+    };
+    let all: Vec<_> = steps.children.iter().map(told).collect();
+    let bound = |n| Some((v1::State::Bound, n));
+    assert_eq!((told(&steps), all), (None, vec![bound(2), bound(1)]));
+    port.stop().await;
+}
+
+#[tokio::test]
 async fn explain_says_which_endpoints_a_transformer_left_out() {
     let port = Port::new(&["web"]).await;
     let on = |node: &str, ip: u8| Address {

@@ -90,6 +90,9 @@ impl Tools {
             .await
             .map_err(|_| pending("addresses of some branch of the name"))?
             .map_err(|e| status::failed(&e))?;
+        if request.delegation {
+            return Ok(explain::delegation(&delegation));
+        }
         let mut followed = self.begin(&request)?;
         let result = followed.settled(until).await?;
         Ok(explain::explained(&delegation, result))

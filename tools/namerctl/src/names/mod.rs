@@ -71,6 +71,7 @@ impl Question {
             node: self.node.clone(),
             pod_ip: self.pod_ip.clone(),
             wait_ms: self.wait_ms,
+            delegation: false,
         }
     }
 }
