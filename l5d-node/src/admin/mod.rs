@@ -4,6 +4,7 @@
 //! asked; what can be changed is levels of the log, sampling, and whether the process goes on. It runs on a thread of its own
 //! and must never slow a request of the data plane. [`routes`] has the paths, [`guard`] says which are served.
 
+mod delegator;
 mod door;
 mod files;
 mod guard;
@@ -34,6 +35,7 @@ use crate::serve::{Asker, Stats};
 use crate::tell::{Teller, Traces};
 use crate::tls::Tls;
 
+pub use delegator::Delegator;
 pub use levels::{LogLevel, LogLevels, NoLevels};
 pub use live::Watchers;
 pub use metrics::Window;
@@ -67,6 +69,8 @@ pub struct Sight {
     pub window: Window,
     /// Pages that follow changes.
     pub watchers: Watchers,
+    /// Explains names.
+    pub delegator: Delegator,
     /// Levels of the log.
     pub levels: Arc<dyn LogLevels>,
     /// When the process began to serve.

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use crate::config::effective;
 
 use super::views::View;
-use super::{PrometheusPage, Sight, files, guard, live, metrics, page, ready, requests, state};
+use super::{
+    PrometheusPage, Sight, delegator, files, guard, live, metrics, page, ready, requests, state,
+};
 
 type Shared = State<Arc<Sight>>;
 type Params = Query<Vec<(String, String)>>;
@@ -259,12 +261,7 @@ async fn levels(State(sight): Shared) -> Response {
 
 /// `logger` and `level`, in the query or as a form.
 async fn set_level(State(sight): Shared, Query(query): Params, form: Bytes) -> Response {
-    let form = axum::http::Uri::builder()
-        .path_and_query([b"/?", &form[..]].concat())
-        .build()
-        .ok();
-    let form = form.and_then(|uri| Query::<Vec<(String, String)>>::try_from_uri(&uri).ok());
-    let form = form.map(|Query(form)| form).unwrap_or_default();
+    let form = self::form(&form);
     let value = |key| asked(&query, key).or_else(|| asked(&form, key));
     let (Some(logger), Some(level)) = (value("logger"), value("level")) else {
         let why = "the parameters `logger` and `level` are needed\n";
@@ -319,9 +316,30 @@ async fn interpreter(
     }
 }
 
-async fn delegator() -> Response {
-    let text = "not supported yet on the node: ask namerd, with `namerctl explain` or its /api/1/delegate\n";
-    (StatusCode::NOT_IMPLEMENTED, text).into_response()
+/// `path`, `dtab` and `namespace`, in the query, as a form, or as a JSON object.
+async fn delegator(State(sight): Shared, Query(query): Params, body: Bytes) -> Response {
+    let object: Option<Value> = serde_json::from_slice(&body).ok();
+    let form = match object {
+        Some(_) => Vec::new(),
+        None => form(&body),
+    };
+    let value = |key: &str| {
+        let member = || object.as_ref()?.get(key)?.as_str();
+        asked(&query, key)
+            .or_else(|| asked(&form, key))
+            .or_else(member)
+    };
+    delegator::answer(&sight, value).await
+}
+
+/// The fields of a form.
+fn form(body: &[u8]) -> Vec<(String, String)> {
+    let uri = axum::http::Uri::builder()
+        .path_and_query([b"/?", body].concat())
+        .build()
+        .ok();
+    let form = uri.and_then(|uri| Query::<Vec<(String, String)>>::try_from_uri(&uri).ok());
+    form.map(|Query(form)| form).unwrap_or_default()
 }
 
 fn asked<'a>(query: &'a [(String, String)], key: &str) -> Option<&'a str> {

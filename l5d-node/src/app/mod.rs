@@ -36,7 +36,7 @@ use crate::admin::{self, LogLevels, NoLevels, Sight};
 use crate::cache::warm::{self, Scope};
 use crate::cache::{FollowSet, Names, Table};
 use crate::config::{Config, Identity, IdentityError, SocketOptions};
-use crate::control::{Certifying, Plan};
+use crate::control::{Certifying, Explaining, Plan};
 use crate::serve::{self, Servers, StartError};
 use crate::tell::{AccessError, Tellers, Writer};
 use crate::tls::Tls;
@@ -171,6 +171,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     log_addresses(&config, &servers.addresses, admin_addr);
 
     let certifying = Certifying::of(&config, &identity, &tls);
+    let explaining = Explaining::of(&config, &identity, &plans);
     let sight = Arc::new(Sight {
         config,
         identity: identity.clone(),
@@ -185,6 +186,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
         traces: tellers.traces.clone(),
         window: admin::Window::default(),
         watchers: admin::Watchers::default(),
+        delegator: admin::Delegator::new(Arc::new(explaining)),
         levels: options.levels.unwrap_or_else(|| Arc::new(NoLevels)),
         started: Instant::now(),
         stop,

@@ -13,6 +13,7 @@
 
 mod cluster;
 mod contact;
+mod explain;
 mod follow;
 mod name;
 mod rules;
@@ -23,6 +24,7 @@ pub mod warm;
 
 pub use cluster::{Cluster, ClusterState, Clusters};
 pub use contact::{Contact, ContactCounts, StreamState};
+pub use explain::{Explain, Unexplained};
 pub use follow::{Changes, FollowSet};
 pub use name::{Failure, Leaf, Name, NameState};
 pub use rules::Rules;

@@ -235,6 +235,13 @@ mod tests {
         ) -> BoxFuture<'static, Result<v1::Certified, Status>> {
             async move { Ok(self.0.sign(&asked)) }.boxed()
         }
+
+        fn explain(
+            self: Box<Self>,
+            _: v1::ResolveRequest,
+        ) -> BoxFuture<'static, Result<v1::Explained, Status>> {
+            async { Err(Status::unimplemented("not here")) }.boxed()
+        }
     }
 
     impl Namerd {

@@ -40,6 +40,8 @@ const PING_TIME: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 64 << 10;
 /// Messages are at most 16 KiB, but for trees.
 const MOST_MESSAGE: usize = 4 << 20;
+/// The addresses of every alternative of a name.
+const MOST_EXPLAINED: usize = 32 << 20;
 
 /// Messages of namerd until the stream ends.
 pub(crate) type Downs = BoxStream<'static, Result<v1::Down, Status>>;
@@ -68,6 +70,12 @@ pub(crate) trait Connection: Send {
         self: Box<Self>,
         request: v1::CertifyRequest,
     ) -> BoxFuture<'static, Result<v1::Certified, Status>>;
+
+    /// Asks how a name is bound.
+    fn explain(
+        self: Box<Self>,
+        question: v1::ResolveRequest,
+    ) -> BoxFuture<'static, Result<v1::Explained, Status>>;
 }
 
 /// A connection and where it leads.
@@ -247,6 +255,23 @@ impl Connection for Channel {
                 metadata.insert("authorization", authorization);
             }
             Ok(client.certify(request).await?.into_inner())
+        }
+        .boxed()
+    }
+
+    fn explain(
+        self: Box<Self>,
+        question: v1::ResolveRequest,
+    ) -> BoxFuture<'static, Result<v1::Explained, Status>> {
+        async move {
+            let client = ResolverClient::new(self.channel);
+            let mut client = client.max_decoding_message_size(MOST_EXPLAINED);
+            let mut request = tonic::Request::new(question);
+            if let Some(authorization) = self.authorization {
+                let metadata = request.metadata_mut();
+                metadata.insert("authorization", authorization);
+            }
+            Ok(client.explain(request).await?.into_inner())
         }
         .boxed()
     }

@@ -1,12 +1,13 @@
 //! Follows namerd: the only user of gRPC clients.
 //!
 //! In: what is wanted ([`crate::cache::FollowSet`]), messages of namerd. Out: names and clusters in [`crate::cache`], and
-//! how well namerd is reached. Besides, `certify` gets this node's certificate from it, for [`crate::tls`]. It runs on a thread of its own and must never make a request wait. From the outside in:
+//! how well namerd is reached. Besides, `certify` gets this node's certificate from it, for [`crate::tls`], and `explain` asks it for the admin pages. It runs on a thread of its own and must never make a request wait. From the outside in:
 //! `follower` (when to connect where), `link` (one open stream), `session` (what was told: pure).
 
 mod backoff;
 mod certify;
 mod dial;
+mod explain;
 mod follower;
 mod interfaces;
 mod link;
@@ -20,6 +21,7 @@ mod silence;
 mod tests;
 
 pub use certify::Certifying;
+pub use explain::Explaining;
 pub use plan::Plan;
 
 use std::sync::Arc;

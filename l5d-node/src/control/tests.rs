@@ -103,6 +103,13 @@ impl Connection for Wire {
     ) -> BoxFuture<'static, Result<v1::Certified, Status>> {
         async { Err(Status::unimplemented("not here")) }.boxed()
     }
+
+    fn explain(
+        self: Box<Self>,
+        _: v1::ResolveRequest,
+    ) -> BoxFuture<'static, Result<v1::Explained, Status>> {
+        async { Err(Status::unimplemented("not here")) }.boxed()
+    }
 }
 
 impl Peer {
