@@ -116,6 +116,39 @@ async fn the_method_and_the_kind_decide() {
     }
 }
 
+/// What the response is marked with counts at the server, whatever its status (node-proxy 15.2).
+#[tokio::test]
+async fn the_server_counts_by_the_verdict_that_the_response_shows() {
+    for (classifier, shown, expected) in [
+        (Classifier::AllSuccessful, "1.0", [1, 0]),
+        (Classifier::NonRetryable5xx, "0.0", [0, 1]),
+    ] {
+        // The application's own word on it is replaced.
+        let app = Backend::answering(|_| {
+            "HTTP/1.1 500 Oops\r\nl5d-success-class: 0.5\r\nContent-Length: 0\r\n\r\n".to_owned()
+        })
+        .await;
+        let proxy = proxy(|r| r.service.base_mut().classifier = classifier.clone());
+        proxy.names.bind(0, "/svc/web", &[app.addr]);
+        let response = proxy.ask(GET).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.all("l5d-success-class"), [shown]);
+        let counts = loop {
+            let view = proxy.stats().view().remove(0);
+            let reading = &view.servers[0].reading;
+            let ended = [
+                reading.value(&table::SUCCESS),
+                reading.value(&table::FAILURES),
+            ];
+            if ended != [0, 0] {
+                break ended;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(counts, expected, "{classifier:?}");
+    }
+}
+
 /// The body that is cut after the response has begun to go out is nobody's to try again.
 #[tokio::test]
 async fn never_after_a_byte_has_gone_to_the_client() {
