@@ -96,9 +96,9 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
         }
         Next::Http2 => {
             // Boxed, as below: a connection in HTTP/1 holds no room for it.
-            let remote = h2::remote(&server, &stream);
+            let about = h2::About::of(&server, &stream, labels);
             let io = h2::Prefixed::new(rest, stream);
-            requests = Box::pin(h2::run(server.clone(), io, labels.map(Rc::new), remote)).await;
+            requests = Box::pin(h2::run(server.clone(), io, about)).await;
         }
         Next::Abort | Next::KeepAlive => {}
     }

@@ -37,9 +37,7 @@ pub(crate) trait ClientHalf {
     }
 
     /// What `x-forwarded-client-cert` says of the client's certificate (8.8); `None`: it has shown none.
-    fn client_cert(&self) -> Option<String> {
-        None
-    }
+    fn client_cert(&self) -> Option<String>;
 
     /// The walk has put aside what it needs of [`ClientHalf::message`].
     fn take(&mut self, request: &Request);

@@ -10,6 +10,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, header};
 
+use super::about::About;
 use super::answer::{Answer, is_grpc};
 use super::body::Body;
 use super::head;
@@ -25,6 +26,7 @@ use crate::serve::respond::Failure;
 use crate::serve::upstream::Upstream;
 use crate::serve::wire::framing::Framing;
 use crate::serve::worker::Server;
+use crate::tls::forwarded_cert;
 
 /// A stream of a client's connection.
 pub(super) struct Client {
@@ -32,14 +34,11 @@ pub(super) struct Client {
     text: Scratch,
     body: Body,
     reply: Reply,
-    /// For `Forwarded`, if the server adds it.
-    labels: Option<Rc<Labels>>,
+    about: About,
     /// Not a request of HTTP/1 that another node has put on a stream.
     is_h2: bool,
     /// The client said `te: trailers`.
     takes_trailers: bool,
-    /// If somebody wants to be told.
-    pub(super) remote: Option<SocketAddr>,
 }
 
 /// The way back on a stream.
@@ -60,11 +59,11 @@ impl Client {
         respond: SendResponse<Bytes>,
         is_restored: bool,
         given_up: Rc<Cell<u32>>,
-        labels: Option<Rc<Labels>>,
+        about: About,
     ) -> Self {
         Self {
             text,
-            labels,
+            about,
             body: Body::new(body),
             reply: Reply {
                 respond,
@@ -74,7 +73,6 @@ impl Client {
             },
             is_h2: !is_restored,
             takes_trailers: head.headers.contains_key(header::TE),
-            remote: None,
         }
     }
 
@@ -103,11 +101,15 @@ impl ClientHalf for Client {
     }
 
     fn labels(&self) -> Option<&Labels> {
-        self.labels.as_deref()
+        self.about.labels.as_deref()
     }
 
     fn remote(&self) -> Option<SocketAddr> {
-        self.remote
+        self.about.remote
+    }
+
+    fn client_cert(&self) -> Option<String> {
+        self.about.certificate.as_deref().map(forwarded_cert)
     }
 
     fn is_h2(&self) -> bool {

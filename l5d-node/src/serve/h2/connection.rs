@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -16,12 +15,12 @@ use h2::{Ping, PingPong, Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use super::about::About;
 use super::client::Client;
 use super::head;
 use crate::config::Protocol;
 use crate::connect::h2::{Flood, Heard, Watched, connection_window};
 use crate::serve::connection::linger;
-use crate::serve::forwarded::Labels;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
 use crate::serve::session::Session;
@@ -34,10 +33,9 @@ use crate::serve::worker::Server;
 #[derive(Clone)]
 struct Common {
     server: Rc<Server>,
-    remote: Option<SocketAddr>,
+    about: About,
     given_up: Rc<Cell<u32>>,
     requests: Rc<Cell<u64>>,
-    labels: Option<Rc<Labels>>,
 }
 
 /// What makes the connection's task do something besides serving.
@@ -77,19 +75,16 @@ const GIVEN_UP: u32 = 1000;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Serves a connection that begins with the preface; gives the number of requests that it had.
-/// `labels`: for `Forwarded`, if the server adds it; `remote`: the client's address, if somebody wants to be told.
 pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
     server: Rc<Server>,
     mut io: T,
-    labels: Option<Rc<Labels>>,
-    remote: Option<SocketAddr>,
+    about: About,
 ) -> u64 {
     let common = Common {
         server: server.clone(),
-        remote,
+        about,
         given_up: Rc::default(),
         requests: Rc::default(),
-        labels,
     };
     if let Err(e) = converse(&common, &mut io).await
         && !e.is_io()
@@ -273,15 +268,14 @@ async fn stream(common: Common, request: http::Request<RecvStream>, respond: Sen
     head::put_request(&parts, version, body.is_end_stream(), &mut text);
     let accepted = accept(server, &text, is_restored);
     let given_up = common.given_up.clone();
-    let labels = common.labels.clone();
-    let mut client = Client::new(text, &parts, body, respond, is_restored, given_up, labels);
-    client.remote = common.remote;
+    let about = common.about.clone();
+    let mut client = Client::new(text, &parts, body, respond, is_restored, given_up, about);
     let is_head = parts.method == http::Method::HEAD;
     drop(parts);
     match accepted {
         Ok(request) => walk::run(server, &mut client, &request, start).await,
         Err(failure) => {
-            Telling::unreadable(server, common.remote).failed(&failure);
+            Telling::unreadable(server, common.about.remote).failed(&failure);
             server.stats.refused.inc();
             client.fail(server, &failure, is_head).await;
         }

@@ -4,7 +4,6 @@
 //! The codec knows nothing of upgrades: it gets the client's own preface and SETTINGS, behind them the request as the frames
 //! that it would have come in, then what the client sends.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -12,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::about::About;
 use super::connection::{LIMIT, run};
 use super::prefixed::Prefixed;
 use crate::connect::Stream;
@@ -42,12 +42,6 @@ const END_HEADERS: u8 = 4;
 /// The largest frame that needs no permission.
 const FRAME: usize = 16_384;
 
-/// The client's address, if somebody wants to be told.
-pub(crate) fn remote(server: &Server, stream: &Stream) -> Option<SocketAddr> {
-    let is_told = !server.router.teller.is_silent();
-    is_told.then(|| stream.tcp().peer_addr().ok()).flatten()
-}
-
 /// Serves one connection; gives the number of requests that it had.
 pub(crate) async fn accept(server: Rc<Server>, mut stream: Stream) -> u64 {
     let Ok(begin) = timeout(LIMIT, begin(&server, &mut stream)).await else {
@@ -55,9 +49,8 @@ pub(crate) async fn accept(server: Rc<Server>, mut stream: Stream) -> u64 {
     };
     match begin {
         Begin::Http2(before) => {
-            let labels = labels(&server, &stream).map(Rc::new);
-            let remote = remote(&server, &stream);
-            run(server, Prefixed::new(before.into(), stream), labels, remote).await
+            let about = About::of(&server, &stream, labels(&server, &stream));
+            run(server, Prefixed::new(before.into(), stream), about).await
         }
         Begin::Gone => 0,
         Begin::Refused(failure) => {

@@ -7,6 +7,7 @@
 //! It must never hold more of a body than the windows allow and what a repetition needs, never turn a reset into an end, and
 //! never make one out of an end.
 
+mod about;
 mod answer;
 mod body;
 mod carried;
@@ -19,7 +20,8 @@ mod over_h2;
 mod prefixed;
 mod relay;
 
+pub(crate) use about::About;
 pub(crate) use carried::carry;
 pub(crate) use connection::run;
-pub(crate) use door::{accept, remote};
+pub(crate) use door::accept;
 pub(crate) use prefixed::Prefixed;

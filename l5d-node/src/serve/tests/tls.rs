@@ -8,7 +8,7 @@ use l5d_tls::ClientTls;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
 
-fn localnode(router: &mut Router) {
+pub(super) fn localnode(router: &mut Router) {
     if router.label == "incoming" {
         router.interpreter.transformers = vec![TransformerSpec {
             kind: "io.l5d.k8s.localnode".to_owned(),

@@ -6,6 +6,7 @@ mod nodes;
 mod outside;
 mod resets;
 mod retries;
+mod tls;
 mod upstream;
 
 use std::future::Future;
