@@ -68,7 +68,7 @@ impl Resolver for Namerd {
         &self,
         question: Request<v1::ResolveRequest>,
     ) -> Result<Response<v1::Explained>, Status> {
-        delegator::told(question.into_inner()).map(Response::new)
+        delegator::told(question.get_ref()).map(Response::new)
     }
 
     async fn nodes(

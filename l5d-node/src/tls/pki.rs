@@ -23,11 +23,14 @@ pub(crate) struct Pki {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
+/// What a handshake came to: the name that was asked for, or why it failed.
+type Seen = Result<Option<String>, String>;
+
 /// A server with TLS that answers each connection with the path of its request and closes it.
 pub(crate) struct Origin {
     pub(crate) addr: std::net::SocketAddr,
-    /// What was said of each handshake, and the names that were asked for.
-    pub(crate) seen: Arc<parking_lot::Mutex<Vec<Result<Option<String>, String>>>>,
+    /// Of each handshake.
+    pub(crate) seen: Arc<parking_lot::Mutex<Vec<Seen>>>,
     task: tokio::task::JoinHandle<()>,
 }
 

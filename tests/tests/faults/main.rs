@@ -81,7 +81,7 @@ fn with_dtabs_in_kubernetes_faults_lose_nothing() -> Result<()> {
     run(
         "with_dtabs_in_kubernetes_faults_lose_nothing",
         Store::Kubernetes,
-        async |scene, random| scene.play(random).await,
+        &async |scene, random| scene.play(random).await,
     )
 }
 
@@ -90,7 +90,7 @@ fn with_dtabs_in_etcd_faults_lose_nothing() -> Result<()> {
     run(
         "with_dtabs_in_etcd_faults_lose_nothing",
         Store::Etcd,
-        async |scene, random| scene.play(random).await,
+        &async |scene, random| scene.play(random).await,
     )
 }
 
@@ -99,14 +99,14 @@ fn minutes_without_a_packet_lose_nothing() -> Result<()> {
     run(
         "minutes_without_a_packet_lose_nothing",
         Store::Etcd,
-        async |scene, random| scene.play_minutes(random).await,
+        &async |scene, random| scene.play_minutes(random).await,
     )
 }
 
 fn run(
     test: &str,
     store: Store,
-    play: impl AsyncFn(&mut Scene, &mut fastrand::Rng) -> Result<()>,
+    play: &impl AsyncFn(&mut Scene, &mut fastrand::Rng) -> Result<()>,
 ) -> Result<()> {
     with_hosts(test, 0, async |hosts| {
         if hosts.rewrite().is_some() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// What the scripted namerd says: one step for the question itself, then every kind of node.
-pub(super) fn told(question: v1::ResolveRequest) -> Result<v1::Explained, Status> {
+pub(super) fn told(question: &v1::ResolveRequest) -> Result<v1::Explained, Status> {
     assert!(question.delegation && question.node == "n1");
     match question.path.as_str() {
         "/svc/late" => return Err(Status::deadline_exceeded("still waiting")),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Classifier, GrpcRetries, Router};
 use crate::meter::table;
 
-fn proxy(backend: SocketAddr, classifier: Classifier, change: impl Fn(&mut Router)) -> Proxy {
+fn proxy(backend: SocketAddr, classifier: &Classifier, change: impl Fn(&mut Router)) -> Proxy {
     let proxy = Proxy::with(|r| {
         r.protocol = Protocol::H2;
         r.service.base_mut().classifier = classifier.clone();
@@ -87,7 +87,7 @@ async fn a_body_is_repeated_whole_or_not_at_all() {
     ] {
         let counts = Arc::<Mutex<Vec<usize>>>::default();
         let backend = failing_once(counts.clone()).await;
-        let proxy = proxy(backend.addr, Classifier::RetryableAll5xx, |_| {});
+        let proxy = proxy(backend.addr, &Classifier::RetryableAll5xx, |_| {});
         let whole = upload(&proxy, post("/"), n).await;
         assert_eq!(
             (whole.head.status.as_u16(), &*counts.lock()),
@@ -150,7 +150,7 @@ async fn grpc_is_tried_again_by_its_status() {
     ] {
         let counts = Arc::<Mutex<Vec<usize>>>::default();
         let backend = failing_once(counts.clone()).await;
-        let proxy = proxy(backend.addr, by_status(kind.clone()), |_| {});
+        let proxy = proxy(backend.addr, &by_status(kind.clone()), |_| {});
         let whole = upload(&proxy, grpc(path), 100).await;
         assert_eq!(counts.lock().len(), attempts, "{path} {kind:?}");
         let expected = if attempts == 2 { "0" } else { "14" };
@@ -170,7 +170,7 @@ async fn grpc_is_tried_again_by_its_status() {
 async fn silent_streams_and_old_connections_end() {
     let backend = Server2::echo().await;
     let limit = Duration::from_millis(200);
-    let idle = proxy(backend.addr, Classifier::NonRetryable5xx, |r| {
+    let idle = proxy(backend.addr, &Classifier::NonRetryable5xx, |r| {
         r.client.base_mut().stream_idle_timeout = Some(limit);
     });
     let peer = client(idle.addr).await;
@@ -181,7 +181,7 @@ async fn silent_streams_and_old_connections_end() {
     let end = body.data().await.unwrap().unwrap_err();
     assert_eq!(end.reason(), Some(h2::Reason::CANCEL));
 
-    let old = proxy(backend.addr, Classifier::NonRetryable5xx, |r| {
+    let old = proxy(backend.addr, &Classifier::NonRetryable5xx, |r| {
         let server = &mut r.servers[0];
         server.session.life = Some(Duration::ZERO);
         server.h2.ping_interval = Duration::from_millis(20);
@@ -221,7 +221,7 @@ async fn refused_streams_are_tried_again_by_the_compliant_classifier() {
         }
     })
     .await;
-    let proxy = proxy(backend.addr, by_status(GrpcRetries::Compliant), |r| {
+    let proxy = proxy(backend.addr, &by_status(GrpcRetries::Compliant), |r| {
         // Not below the binding, so that the classifier is asked.
         r.client.base_mut().requeue_budget.min_per_sec = 0;
         r.client.base_mut().requeue_budget.percent = 0.0;
