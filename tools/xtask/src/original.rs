@@ -50,7 +50,12 @@ fn build_in(gopath: &Path, folder: &Path, program: &Path) -> anyhow::Result<()> 
         .with_context(|| format!("cannot make the folder {}", package.display()))?;
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
-        git.current_dir(&package).args(arguments);
+        // Nobody is there to type a password, and a network that says nothing must not hold everything up.
+        git.current_dir(&package)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
+            .env("GIT_HTTP_LOW_SPEED_TIME", "30")
+            .args(arguments);
         run_slowly(&format!("git {}", arguments.join(" ")), &mut git)
     };
     git(&["init", "--quiet"])?;
