@@ -113,3 +113,9 @@ export function later(ms, f) {
     timer = setTimeout(() => f(...args), ms);
   };
 }
+
+/** Writes what a view shows into the address, unless somebody is on the way to another view. */
+export function address(hash) {
+  const view = (text) => text.split("?")[0];
+  if (view(location.hash) === view(hash)) history.replaceState(null, "", hash);
+}

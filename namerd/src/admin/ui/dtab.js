@@ -1,6 +1,6 @@
 // Namespaces: their list, and one with its dtab to edit, a name to try, and its history.
 
-import { badge, code, h, later, link, say, show, table } from "./dom.js";
+import { address, badge, code, h, later, link, say, show, table } from "./dom.js";
 import { diff } from "./diff.js";
 import { editor } from "./editor.js";
 import { delegate, follow, look, remove, save } from "./net.js";
@@ -197,7 +197,7 @@ class Page {
     this.leave?.();
     this.leave = null;
     if (!path) return show(this.result, h("p", { class: "quiet" }, "A name such as /svc/web: every step is shown, with the text on the left, saved or not."));
-    history.replaceState(null, "", `${to(this.name)}?${new URLSearchParams({ path })}`);
+    address(`${to(this.name)}?${new URLSearchParams({ path })}`);
     const good = (answer) => show(this.result, tree(answer, (dentry) => this.editor.find(dentry) || say("this rule is not in the dtab shown", "warn")));
     const bad = (why) => show(this.result, h("p", {}, badge("bad", why)));
     if (!this.isChanged) {

@@ -1,6 +1,6 @@
 // The Ingress rules that node proxies get, in the order in which they count.
 
-import { badge, code, h, later, say, show, table } from "./dom.js";
+import { address, badge, code, h, later, say, show, table } from "./dom.js";
 import { follow } from "./net.js";
 
 export function ingress(place, params) {
@@ -10,7 +10,7 @@ export function ingress(place, params) {
   const search = () => {
     end();
     const q = field.value.trim();
-    history.replaceState(null, "", q ? `#/ingress?${new URLSearchParams({ q })}` : "#/ingress");
+    address(q ? `#/ingress?${new URLSearchParams({ q })}` : "#/ingress");
     end = follow("ingress", { q }, (now) => show(found, ...parts(now)), (why) => say(why, "bad"));
   };
   field.oninput = later(250, search);

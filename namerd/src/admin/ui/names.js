@@ -1,6 +1,6 @@
 // Bound names: what is asked for, where it leads, and the addresses behind it.
 
-import { badge, code, h, later, link, say, show, table } from "./dom.js";
+import { address, badge, code, h, later, link, say, show, table } from "./dom.js";
 import { follow, look } from "./net.js";
 
 export function names(place, params) {
@@ -11,7 +11,7 @@ export function names(place, params) {
   const search = () => {
     end();
     const q = field.value.trim();
-    history.replaceState(null, "", q ? `#/names?${new URLSearchParams({ q })}` : "#/names");
+    address(q ? `#/names?${new URLSearchParams({ q })}` : "#/names");
     end = follow("bindings", { q }, (now) => show(found, ...rows(now)), (why) => say(why, "bad"));
     look("names", { q }).then((now) => show(known, ...listing(now)), (e) => say(e.message, "bad"));
   };

@@ -1,6 +1,6 @@
 // Who is connected, how far behind, and what they follow.
 
-import { age, badge, bytes, code, h, later, link, say, show, span, table } from "./dom.js";
+import { address, age, badge, bytes, code, h, later, link, say, show, span, table } from "./dom.js";
 import { bindings } from "./names.js";
 import { follow } from "./net.js";
 
@@ -14,7 +14,7 @@ export function nodes(place, params) {
   const search = () => {
     end();
     const q = field.value.trim();
-    history.replaceState(null, "", q ? `#/nodes?${new URLSearchParams({ q })}` : "#/nodes");
+    address(q ? `#/nodes?${new URLSearchParams({ q })}` : "#/nodes");
     end = follow("sessions", { q }, (now) => show(found, ...rows(now)), (why) => say(why, "bad"));
   };
   field.oninput = later(250, search);
