@@ -1,4 +1,4 @@
-//! Any value of `l5d-ctx-trace`, `l5d-sample` and `l5d-ctx-deadline`: there is always a span to go on with, and what is
+//! Any value of `l5d-ctx-trace`, of the fields of B3 and W3C, `l5d-sample` and `l5d-ctx-deadline`: there is always a span to go on with, and what is
 //! written is understood by the next hop.
 #![no_main]
 #![allow(dead_code)]
@@ -17,15 +17,35 @@ mod tell {
     }
 }
 
-use context::{Deadline, Trace};
+/// Likewise of the configuration.
+mod config {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum TracePropagator {
+        L5d,
+        Zipkin,
+        W3c,
+    }
+}
+
+use config::TracePropagator;
+use context::{Deadline, Trace, propagate};
+
+fn read(value: &[u8], propagator: TracePropagator) -> Option<Trace> {
+    propagate::received(propagator, Some(value), |_| Some(value))
+}
 
 libfuzzer_sys::fuzz_target!(|values: (&[u8], Option<&[u8]>, Vec<&[u8]>)| {
     let (trace, sample, deadlines) = values;
     let mut rng = fastrand::Rng::with_seed(7);
-    let here = Trace::receive(Some(trace), sample, &mut rng);
+    let here = Trace::receive(read(trace, TracePropagator::L5d), sample, &mut rng);
     let mut written = Vec::new();
     here.write(&mut written);
-    let next = Trace::receive(Some(&written), None, &mut rng);
+    let next = Trace::receive(read(&written, TracePropagator::L5d), None, &mut rng);
+    for propagator in [TracePropagator::Zipkin, TracePropagator::W3c] {
+        if let Some(theirs) = read(trace, propagator) {
+            propagate::write(propagator, &theirs, &mut Vec::new());
+        }
+    }
     assert_eq!(next.id, here.id, "the next hop is of the same trace");
     assert_eq!(next.ids().trace, here.ids().trace);
     assert_eq!(next.ids().parent, here.ids().span);

@@ -1,5 +1,7 @@
 //! Context that travels along with requests: trace and deadline (node-proxy 8.3, 8.4). Bytes in, bytes out.
 
+// The path is written out because the fuzz target reads this file from elsewhere.
+#[path = "context/propagate.rs"]
 pub(crate) mod propagate;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
