@@ -22,7 +22,7 @@
 //! | interpreter | `tokenFile`, `resolverPort`, a list as `dst` | | how namerd is reached |
 //! | server, client | `initialConnectionWindowBytes` | 1 MiB | HTTP/2 |
 //! | server, client | `pingIntervalMs`, `pingTimeoutMs` | 10 s, 3 s | HTTP/2 peers that are silent |
-//! | service | `retries.maxPerRequest`, `retries.chunked` | 25, false | bounds of retries |
+//! | service | `retries.maxPerRequest` | 25 | bound of retries |
 //! | client | `connectTimeoutMs`, `streamIdleTimeoutMs` | 1 s, none | limits of connections and streams |
 //! | client | `queue.capacity`, `queue.timeoutMs` | 10,000, 3 s | what waits for an endpoint |
 //! | client | `loadBalancer.panicThreshold`, `.warmUpMs` | 0, 0 | with few endpoints up; for new ones |

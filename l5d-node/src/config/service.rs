@@ -16,15 +16,14 @@ layer! {
     retry_backoff: Backoff = Backoff::Constant(Duration::ZERO),
     /// `retries.maxPerRequest` (ours).
     retries_per_request: u32 = 25,
-    /// `retries.chunked` (ours): bodies without a length may be kept for a retry too, up to the buffer's size.
-    retries_chunked: bool = false,
     /// `responseClassifier` (13.6).
     classifier: Classifier = Classifier::NonRetryable5xx,
     /// `classificationTimeoutMs`: how long an HTTP/2 response is held back to see whether its end asks for a retry.
     classification_timeout: Duration = Duration::from_millis(100),
     /// `retryBufferSize.requestBytes`: beyond it a request can no longer be sent again.
     retry_request_bytes: usize = 16_383,
-    /// `retryBufferSize.responseBytes`: beyond it a response is no longer held back.
+    /// `retryBufferSize.responseBytes`: kept to be shown; a response is never held back for longer than it takes to look at
+    /// what has come of it (node-proxy 10.4, ours).
     retry_response_bytes: usize = 16_383,
 }
 

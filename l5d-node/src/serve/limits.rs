@@ -9,6 +9,7 @@ use super::context::Deadline;
 use super::policy::Walk;
 use super::request::Request;
 use super::respond::Failure;
+use super::stats::Reason;
 use super::wire::field::{Kind, values};
 use super::worker::Server;
 use crate::balance::Balancer;
@@ -86,6 +87,19 @@ impl Walk<'_> {
                 limit.unwrap_or_default(),
                 service,
             ),
+        }
+    }
+
+    /// What is said of a request that is not tried again: of one whose own limit is over by now, that one, and not the attempt's
+    /// that ended a moment before it.
+    pub(super) fn given_up(&self, failure: Failure) -> Failure {
+        match self.limit {
+            Some(limit)
+                if failure.reason == Reason::Timeout && self.start.elapsed() >= limit.time =>
+            {
+                Failure::timeout(limit.key, limit.time, &self.route.shown)
+            }
+            _ => failure,
         }
     }
 

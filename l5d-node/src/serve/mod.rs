@@ -1,4 +1,4 @@
-//! The listeners and what happens on their connections: HTTP/1 in, HTTP/1 out (node-proxy 8, 9, 11).
+//! The listeners and what happens on their connections: HTTP/1 and HTTP/2, in and out (node-proxy 8 to 11).
 //!
 //! Bytes come in from clients, bytes go out to endpoints and back. Each worker is a thread that owns its connections whole:
 //! one task for each client connection reads a request, walks it through [`crate::route`], [`crate::balance`] and

@@ -152,7 +152,7 @@ impl Walk<'_> {
                 Err(failure) => {
                     let can_repeat = client.can_repeat(self.request);
                     let wait = self.retry_after(&failure, can_repeat);
-                    wait.ok_or(failure)?
+                    wait.ok_or_else(|| self.given_up(failure))?
                 }
             };
             if !wait.is_zero() {

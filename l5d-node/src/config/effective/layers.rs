@@ -47,7 +47,6 @@ pub(super) fn service(keys: &ServiceKeys) -> Map<String, Value> {
         "budget": keys.retry_budget.as_ref().map(budget),
         "backoff": keys.retry_backoff.map(backoff),
         "maxPerRequest": keys.retries_per_request,
-        "chunked": keys.retries_chunked,
     });
     put("retries", said(retries));
     let sizes = json!({

@@ -21,6 +21,10 @@ pub(super) const SERVICE: Later = Later {
     without_effect: &["classificationTimeoutMs"],
 };
 
+pub(super) const RETRY_BUFFER: Later = Later {
+    without_effect: &["responseBytes"],
+};
+
 pub(super) const CLIENT: Later = Later {
     without_effect: &["socketOptions", "windowUpdateRatio"],
 };

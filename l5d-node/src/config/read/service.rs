@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use l5d_config::{Field, Kinds, Section};
 
-use super::later::SERVICE;
+use super::later::{RETRY_BUFFER, SERVICE};
 use super::scalar::{count, limit, small};
 use crate::config::{Backoff, Budget, Classifier, GrpcRetries, ServiceKeys};
 
@@ -44,12 +44,12 @@ pub(super) fn read(section: &Section<'_>) -> ServiceKeys {
         keys.retry_budget = budget(retries.key("budget"));
         keys.retry_backoff = backoff(retries.key("backoff"));
         keys.retries_per_request = small(retries.key("maxPerRequest"), 0);
-        keys.retries_chunked = retries.key("chunked").boolean();
     }
     keys.classifier = classifier(section.key("responseClassifier"));
     keys.classification_timeout = section.key("classificationTimeoutMs").millis();
     if let Some(sizes) = section.key("retryBufferSize").section() {
         keys.retry_request_bytes = count(sizes.key("requestBytes"), 0);
+        RETRY_BUFFER.check(&sizes);
         keys.retry_response_bytes = count(sizes.key("responseBytes"), 0);
     }
     SERVICE.check(section);

@@ -467,7 +467,12 @@ async fn connections_are_opened_in_advance() {
     proxy.names.bind(0, "/svc/web", &[app.addr]);
     assert_eq!(proxy.ask(GET).await.status(), 200);
     // The sweep comes every two seconds.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while app.connections.load(Ordering::Relaxed) < 3 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "they were not opened"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(proxy.ask(GET).await.status(), 200);
