@@ -4,6 +4,7 @@
 //! endpoint as the peer's stream limit allows, and opens one at a time. Each is driven by a task of its own, which ends when
 //! nobody holds a handle, when the peer goes away, or when it does not answer a PING.
 
+mod gathered;
 mod shared;
 mod watched;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::Connection;
 use crate::config::H2Settings;
 
+pub use gathered::{Gathered, Outlet, gather};
 pub use shared::{Dialing, Shared, Slot};
 pub use watched::{Flood, Heard, PREFACE, Watched};
 
@@ -85,8 +87,9 @@ async fn begin(
     limit: Duration,
 ) -> Result<Multiplexed, BeginError> {
     let heard = Heard::default();
-    let io = Watched::new(connection, heard.clone());
-    let begun = timeout(limit, handshake(io, settings)).await;
+    let (io, outlet) = gather(connection);
+    let io = Watched::new(io, heard.clone());
+    let begun = timeout(limit, handshake(io, &outlet, settings)).await;
     let (send, connection) = begun.map_err(|_| BeginError::TimedOut(limit))??;
     let link = Rc::new(Link {
         streams: Cell::new(0),
@@ -95,17 +98,18 @@ async fn begin(
         is_closed: Cell::new(false),
     });
     let pings = (settings.ping_interval, settings.ping_timeout);
-    tokio::task::spawn_local(drive(connection, link.clone(), heard, pings));
+    tokio::task::spawn_local(drive((connection, outlet), link.clone(), heard, pings));
     Ok(Multiplexed {
         send: RefCell::new(send),
         link,
     })
 }
 
-type Driver = h2::client::Connection<Watched<Connection>, Bytes>;
+type Driver = h2::client::Connection<Watched<Gathered<Connection>>, Bytes>;
 
 async fn handshake(
-    io: Watched<Connection>,
+    io: Watched<Gathered<Connection>>,
+    outlet: &Outlet<Connection>,
     settings: &H2Settings,
 ) -> Result<(SendRequest<Bytes>, Driver), h2::Error> {
     let mut builder = h2::client::Builder::new();
@@ -127,7 +131,7 @@ async fn handshake(
     }
     let (send, mut connection) = builder.handshake(io).await?;
     poll_fn(|cx| {
-        let end = Pin::new(&mut connection).poll(cx);
+        let end = outlet.poll(cx, |cx| Pin::new(&mut connection).poll(cx));
         if send.current_max_send_streams() != UNKNOWN {
             return Poll::Ready(Ok(()));
         }
@@ -140,18 +144,19 @@ async fn handshake(
 
 /// Runs the connection until it ends. Streams that are open then end with it.
 async fn drive(
-    mut connection: Driver,
+    (mut connection, outlet): (Driver, Outlet<Connection>),
     link: Rc<Link>,
     heard: Heard,
     (every, limit): (Duration, Duration),
 ) {
     let mut pings = connection.ping_pong();
+    let mut end = poll_fn(|cx| outlet.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
     let mut tick = interval_at(Instant::now() + every, every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            end = &mut connection => {
+            end = &mut end => {
                 if let Err(e) = end {
                     tracing::debug!(error = %e, "an HTTP/2 connection to an endpoint ended");
                 }
@@ -168,7 +173,7 @@ async fn drive(
         let pong = timeout(limit, poll_fn(|cx| pings.poll_pong(cx)));
         let is_alive = tokio::select! {
             biased;
-            _ = &mut connection => break,
+            _ = &mut end => break,
             pong = pong => matches!(pong, Ok(Ok(_))),
         };
         if !is_alive {

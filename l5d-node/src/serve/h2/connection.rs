@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::about::About;
 use super::client::Client;
 use super::head;
 use crate::config::Protocol;
-use crate::connect::h2::{Flood, Heard, Watched, connection_window};
+use crate::connect::h2::{Flood, Heard, Outlet, Watched, connection_window, gather};
 use crate::serve::connection::linger;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
@@ -102,8 +102,10 @@ async fn converse<T: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), h2::Error> {
     let server = &common.server;
     let (heard, flood) = (Heard::default(), Flood::default());
+    let (io, outlet) = gather(io);
     let io = Watched::counting(io, heard.clone(), flood.clone());
-    let handshake = builder(server).handshake::<_, Bytes>(io);
+    let mut handshake = pin!(builder(server).handshake::<_, Bytes>(io));
+    let handshake = poll_fn(|cx| outlet.poll(cx, |cx| handshake.as_mut().poll(cx)));
     let Ok(connection) = timeout(LIMIT, handshake).await else {
         return Ok(());
     };
@@ -122,7 +124,7 @@ async fn converse<T: AsyncRead + AsyncWrite + Unpin>(
     alive
         .tick
         .set_missed_tick_behavior(MissedTickBehavior::Delay);
-    serve(common, &mut connection, &mut alive, &flood).await
+    serve(common, (&mut connection, &outlet), &mut alive, &flood).await
 }
 
 fn builder(server: &Server) -> Builder {
@@ -147,9 +149,9 @@ fn builder(server: &Server) -> Builder {
 }
 
 /// Serves until the end.
-async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
+async fn serve<T: AsyncRead + AsyncWrite + Unpin, U: AsyncWrite + Unpin>(
     common: &Common,
-    connection: &mut Connection<T, Bytes>,
+    (connection, outlet): (&mut Connection<T, Bytes>, &Outlet<U>),
     alive: &mut Alive,
     flood: &Flood,
 ) -> Result<(), h2::Error> {
@@ -161,17 +163,21 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     let mut period = (Instant::now(), 0);
     loop {
         let event = poll_fn(|cx| {
-            loop {
-                // Streams first: what they write leaves as the connection is polled.
-                while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
-                match connection.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => {
-                        streams.push(stream(common.clone(), request, respond));
+            let end = outlet.poll(cx, |cx| {
+                loop {
+                    // Streams first: what they write leaves as the connection is polled.
+                    while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
+                    match ready!(connection.poll_accept(cx)) {
+                        Some(Ok((request, respond))) => {
+                            streams.push(stream(common.clone(), request, respond));
+                        }
+                        Some(Err(e)) => return Poll::Ready(Err(e)),
+                        None => return Poll::Ready(Ok(())),
                     }
-                    Poll::Ready(Some(Err(e))) => return Poll::Ready(Event::End(Err(e))),
-                    Poll::Ready(None) => return Poll::Ready(Event::End(Ok(()))),
-                    Poll::Pending => break,
                 }
+            });
+            if let Poll::Ready(end) = end {
+                return Poll::Ready(Event::End(end));
             }
             let given_up = common.given_up.get() - period.1;
             if (flood.is_too_much() || given_up > GIVEN_UP) && !is_ending {
