@@ -31,8 +31,8 @@ pub(super) async fn reconnect(endpoint: Weak<Endpoint>) {
             return;
         };
         tokio::time::sleep(wait).await;
-        let (addr, limit, open) = to;
-        let dialled = connect::dial(addr, limit, &open).await;
+        let (addr, limit, counts) = to;
+        let dialled = connect::dial(addr, limit, &counts).await;
         let Some(endpoint) = endpoint.upgrade() else {
             return;
         };
@@ -53,17 +53,16 @@ pub(super) async fn reconnect(endpoint: Weak<Endpoint>) {
 pub(super) async fn fill(endpoint: Weak<Endpoint>) {
     loop {
         let wanted = |e: &std::rc::Rc<Endpoint>| e.is_short() && !e.is_removed();
-        let Some((addr, limit, open)) = endpoint.upgrade().filter(wanted).map(|e| e.connector())
+        let Some((addr, limit, counts)) = endpoint.upgrade().filter(wanted).map(|e| e.connector())
         else {
             return;
         };
-        let dialled = connect::dial(addr, limit, &open).await;
+        let dialled = connect::dial(addr, limit, &counts).await;
         let Some(endpoint) = endpoint.upgrade().filter(|e| !e.is_removed()) else {
             return;
         };
         match dialled {
             Ok(connection) => {
-                endpoint.shared.stats.connects.inc();
                 endpoint.pool().put(connection, Instant::now());
             }
             Err(e) => {

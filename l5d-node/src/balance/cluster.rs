@@ -17,7 +17,10 @@ use super::lease::Lease;
 use super::set::Set;
 use crate::cache::Cluster;
 use crate::config::{ClientSettings, Settings};
-use crate::meter::{Counter, Histogram, Measured, Reading, Registry, RequestCounts, table};
+use crate::meter::{
+    CacheCounts, ConnectionCounts, Counter, FailureCounts, Histogram, Measured, Reading, Registry,
+    RequestCounts, table,
+};
 use crate::tls::Connector;
 
 /// The balancer of one cluster (1.x's client), of one worker.
@@ -61,18 +64,20 @@ pub enum Unavailable {
 pub struct ClientStats {
     /// Attempts.
     pub requests: RequestCounts,
-    /// Connections opened.
-    pub connects: Counter,
+    /// Attempts without a response that could be passed on, by reason.
+    pub failures: FailureCounts,
     /// Connections that could not be opened.
     pub connect_failures: Counter,
     /// How long the former took.
     pub connect_latency: Histogram,
     /// How long the latter took.
     pub failed_connect_latency: Histogram,
-    /// Open connections, idle ones included.
-    pub connections: Arc<Counter>,
+    /// Connections and their bytes.
+    pub connections: Arc<ConnectionCounts>,
     /// Requests sent again to another endpoint or on a new connection.
     pub requeues: Counter,
+    /// How often, of each request.
+    pub requeues_per_request: Histogram,
     /// Requests that were not sent again because the budget was used up.
     pub budget_exhausted: Counter,
     /// Requests that had been sent again as often as one may be.
@@ -111,6 +116,12 @@ pub struct ClientStats {
     pub available: Counter,
     /// See `size`.
     pub busy: Counter,
+    /// What is drawn from was built anew.
+    pub rebuilds: Counter,
+    /// Endpoints that have left and still have requests.
+    pub closed: Counter,
+    /// Requests that endpoints have, at the last sweep.
+    pub load: Counter,
     /// Idle connections, at the last sweep.
     pub cached: Counter,
 }
@@ -125,6 +136,7 @@ pub struct Balancers {
     settings: Settings<ClientSettings>,
     /// What is configured for the process is divided among them.
     workers: usize,
+    counts: Arc<CacheCounts>,
 }
 
 // === impl Balancer ===
@@ -252,18 +264,20 @@ impl Balancer {
     fn sweep(&self, now: Instant) {
         self.refresh_quietly(now);
         let set = self.set.borrow();
-        let (mut busy, mut cached) = (0, 0);
+        let (mut busy, mut cached, mut load) = (0, 0, 0);
         let is_plain = matches!(self.connector.get(), Some(None));
         for e in &set.endpoints {
             e.sweep(is_plain, now);
             busy += u64::from(e.is_out(false, now));
             cached += e.pool().len() as u64;
+            load += u64::from(e.load.pending());
         }
         let size = set.endpoints.len() as u64;
         self.stats.size.set(size);
         self.stats.busy.set(busy);
         self.stats.available.set(size - busy);
         self.stats.cached.set(cached);
+        self.stats.load.set(load);
         self.stats.budget.set(self.budget.balance(now));
     }
 
@@ -302,6 +316,7 @@ impl Balancers {
         idle_ttl: Duration,
         settings: Settings<ClientSettings>,
         workers: usize,
+        counts: Arc<CacheCounts>,
     ) -> Self {
         Self {
             by_key: RefCell::default(),
@@ -310,6 +325,7 @@ impl Balancers {
             idle_ttl,
             settings,
             workers,
+            counts,
         }
     }
 
@@ -318,6 +334,7 @@ impl Balancers {
         if let Some(found) = self.by_key.borrow().get(&cluster.key) {
             return found.clone();
         }
+        self.counts.misses.inc();
         let mut all = self.by_key.borrow_mut();
         if all.len() >= self.limit {
             let oldest = all
@@ -325,8 +342,12 @@ impl Balancers {
                 .filter(|(_, b)| Rc::strong_count(b) == 1)
                 .min_by_key(|(_, b)| b.used.get())
                 .map(|(key, _)| *key);
-            if let Some(balancer) = oldest.and_then(|key| all.remove(&key)) {
-                balancer.set.borrow_mut().clear(now);
+            match oldest.and_then(|key| all.remove(&key)) {
+                Some(balancer) => {
+                    self.counts.evicts.inc();
+                    balancer.set.borrow_mut().clear(now);
+                }
+                None => self.counts.oneshots.inc(),
             }
         }
         let balancer = Balancer::new(cluster, self, now);
@@ -341,6 +362,7 @@ impl Balancers {
             let is_unused = Rc::strong_count(balancer) == 1
                 && now.saturating_duration_since(balancer.used.get()) > self.idle_ttl;
             if is_unused {
+                self.counts.expires.inc();
                 balancer.set.borrow_mut().clear(now);
             }
             !is_unused
@@ -361,12 +383,14 @@ impl Measured for ClientStats {
     fn read(&self, to: &mut Reading) {
         self.requests.read(to);
         self.requests.status.read(to);
-        to.add(&table::CONNECTS, &self.connects);
+        self.connections.read(to);
+        self.failures.read_seen(&table::EXCEPTIONS, to);
+        to.add(&table::POOL_SIZE, &self.connections.open);
         to.add(&table::CONNECT_FAILURES, &self.connect_failures);
         to.spread(&table::CONNECT_LATENCY, &self.connect_latency);
         to.spread(&table::FAILED_CONNECT_LATENCY, &self.failed_connect_latency);
-        to.add(&table::CONNECTIONS, &self.connections);
         to.add(&table::REQUEUES, &self.requeues);
+        to.spread(&table::REQUEUES_PER_REQUEST, &self.requeues_per_request);
         to.add(&table::BUDGET_EXHAUSTED, &self.budget_exhausted);
         to.add(&table::REQUEST_LIMIT, &self.request_limit);
         to.add(&table::CANNOT_RETRY, &self.cannot_retry);
@@ -381,7 +405,11 @@ impl Measured for ClientStats {
         to.add(&table::POOL_CACHED, &self.cached);
         to.most(&table::LB_AVAILABLE, &self.available);
         to.most(&table::LB_BUSY, &self.busy);
+        to.most_of(&table::AVAILABLE, self.available.get().min(1));
         to.add(&table::LB_PANICS, &self.panics);
+        to.add(&table::LB_REBUILDS, &self.rebuilds);
+        to.add(&table::LB_CLOSED, &self.closed);
+        to.add(&table::LB_LOAD, &self.load);
         to.add(&table::LB_ADDS, &self.adds);
         to.add(&table::LB_REMOVES, &self.removes);
         to.add(&table::LB_UPDATES, &self.updates);

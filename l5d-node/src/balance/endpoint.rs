@@ -26,7 +26,7 @@ use super::background;
 use super::cluster::ClientStats;
 use super::load::PeakEwma;
 use crate::config::{BalancerKind, ClientSettings};
-use crate::connect::{Counter, Pool, h2};
+use crate::connect::{ConnectionCounts, Pool, h2};
 
 /// One endpoint: its load, its health and its idle connections.
 #[derive(Debug)]
@@ -263,8 +263,11 @@ impl Endpoint {
     }
 
     pub(super) fn remove(&self) {
-        if !self.is_removed.replace(true) && self.is_dead() {
-            self.shared.dead.set(self.shared.dead.get() - 1);
+        if !self.is_removed.replace(true) {
+            self.shared.stats.closed.inc();
+            if self.is_dead() {
+                self.shared.dead.set(self.shared.dead.get() - 1);
+            }
         }
         self.pool.clear();
         self.multiplexed.clear();
@@ -310,9 +313,9 @@ impl Endpoint {
     }
 
     /// What it takes to open a connection in the background.
-    pub(super) fn connector(&self) -> (SocketAddr, Duration, Arc<Counter>) {
-        let open = self.shared.stats.connections.clone();
-        (self.addr, self.shared.settings.connect_timeout, open)
+    pub(super) fn connector(&self) -> (SocketAddr, Duration, Arc<ConnectionCounts>) {
+        let counts = self.shared.stats.connections.clone();
+        (self.addr, self.shared.settings.connect_timeout, counts)
     }
 
     pub(super) fn view(&self, now: Instant) -> EndpointView {
@@ -346,6 +349,9 @@ impl Endpoint {
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.stop_task();
+        if self.is_removed() {
+            self.shared.stats.closed.dec();
+        }
     }
 }
 

@@ -143,6 +143,7 @@ impl Set {
 
     /// Weight 0 is never drawn, unless all are 0: then all are equal.
     fn weigh(&mut self) {
+        self.shared.stats.rebuilds.inc();
         let weights = || self.endpoints.iter().map(|e| u64::from(e.weight.get()));
         let is_all_zero = weights().all(|w| w == 0);
         self.unit = weights().filter(|w| *w > 0).min().unwrap_or(1);

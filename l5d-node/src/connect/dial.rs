@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Counter, Stream};
+use super::{ConnectionCounts, Stream};
 
 /// An open connection to an endpoint; counted while it is open.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Connection {
     /// Where bytes go and come from.
     pub stream: Stream,
     opened: Instant,
-    open: Arc<Counter>,
+    counts: Arc<ConnectionCounts>,
 }
 
 /// No connection could be opened; the destination has seen nothing of the request.
@@ -53,15 +53,15 @@ pub enum ConnectError {
     },
 }
 
-/// Connects, with `TCP_NODELAY`, within `limit`; `open` counts the connection as long as it is open. Cancel safe: a
-/// dropped attempt leaves nothing behind.
+/// Connects, with `TCP_NODELAY`, within `limit`; `counts` has the connection from then on. Cancel safe: a dropped attempt
+/// leaves nothing behind.
 pub async fn dial(
     addr: SocketAddr,
     limit: Duration,
-    open: &Arc<Counter>,
+    counts: &Arc<ConnectionCounts>,
 ) -> Result<Connection, ConnectError> {
     match tokio::time::timeout(limit, open_socket(addr)).await {
-        Ok(Ok(tcp)) => Ok(Connection::new(Stream::Plain(tcp), open.clone())),
+        Ok(Ok(tcp)) => Ok(Connection::new(Stream::plain(tcp), counts)),
         Ok(Err(source)) => Err(ConnectError::Failed { addr, source }),
         Err(_) => Err(ConnectError::TimedOut { addr, limit }),
     }
@@ -75,14 +75,13 @@ pub async fn open_socket(addr: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Connection {
-    /// Counts `stream` in `open` until it is dropped.
-    pub fn new(stream: Stream, open: Arc<Counter>) -> Self {
-        open.inc();
-        let opened = Instant::now();
+    /// Counts `stream`, and its bytes, in `counts` until it is dropped.
+    pub fn new(stream: Stream, counts: &Arc<ConnectionCounts>) -> Self {
+        counts.opened();
         Self {
-            stream,
-            opened,
-            open,
+            stream: stream.counted(counts.clone()),
+            opened: Instant::now(),
+            counts: counts.clone(),
         }
     }
 
@@ -134,6 +133,6 @@ impl AsyncWrite for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.open.dec();
+        self.counts.closed(self.opened.elapsed());
     }
 }

@@ -14,4 +14,6 @@ pub use pool::{IDLE_LIMIT, NoSession, Pool, Session};
 pub use stream::{ReadHalf, Socket, Stream, Tls, WriteHalf};
 
 /// The counters, for the layers above.
-pub use crate::meter::{Counter, Histogram, HistogramView, Registry, RequestCounts};
+pub use crate::meter::{
+    ConnectionCounts, Counter, Histogram, HistogramView, Registry, RequestCounts,
+};

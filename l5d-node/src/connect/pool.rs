@@ -271,7 +271,7 @@ mod tests {
     async fn pair(listener: &TcpListener) -> (Connection, TcpStream) {
         let addr = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let ours = Connection::new(Stream::Plain(ours.unwrap()), Arc::default());
+        let ours = Connection::new(Stream::plain(ours.unwrap()), &Arc::default());
         (ours, theirs.unwrap().0)
     }
 

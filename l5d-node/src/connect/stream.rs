@@ -1,7 +1,7 @@
 //! The bytes of a connection, plain or in TLS, and its two halves.
 //!
 //! Plain ones cost one branch. The halves of one in TLS share the session: both belong to one task, and no borrow lives
-//! longer than one poll.
+//! longer than one poll. Bytes are counted here, as HTTP has them, in both directions.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,9 +14,17 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 use tokio_rustls::TlsStream;
 
+use super::ConnectionCounts;
+
 /// A connection's bytes.
 #[derive(Debug)]
-pub enum Stream {
+pub struct Stream {
+    io: Io,
+    counts: Option<Arc<ConnectionCounts>>,
+}
+
+#[derive(Debug)]
+enum Io {
     /// As they are.
     Plain(TcpStream),
     /// In TLS, as client or as server.
@@ -36,19 +44,27 @@ pub struct Socket(Arc<TcpStream>);
 
 /// What comes in.
 #[derive(Debug)]
-pub enum ReadHalf<'a> {
-    /// Of a plain connection.
+pub struct ReadHalf<'a> {
+    io: ReadIo<'a>,
+    counts: Option<&'a ConnectionCounts>,
+}
+
+#[derive(Debug)]
+enum ReadIo<'a> {
     Plain(tcp::ReadHalf<'a>),
-    /// Of one in TLS.
     Tls(&'a Tls),
 }
 
 /// What goes out. TLS keeps what the socket does not take at once: whoever has written a message flushes.
 #[derive(Debug)]
-pub enum WriteHalf<'a> {
-    /// Of a plain connection.
+pub struct WriteHalf<'a> {
+    io: WriteIo<'a>,
+    counts: Option<&'a ConnectionCounts>,
+}
+
+#[derive(Debug)]
+enum WriteIo<'a> {
     Plain(tcp::WriteHalf<'a>),
-    /// Of one in TLS.
     Tls(&'a Tls),
 }
 
@@ -58,46 +74,69 @@ impl Stream {
     /// A session over a [`Socket`] that was made with [`Socket::new`].
     pub fn tls(session: TlsStream<Socket>) -> Self {
         let socket = session.get_ref().0.0.clone();
-        Self::Tls(Tls {
+        Self::of(Io::Tls(Tls {
             session: RefCell::new(Box::new(session)),
             socket,
-        })
+        }))
+    }
+
+    /// Clear text.
+    pub fn plain(tcp: TcpStream) -> Self {
+        Self::of(Io::Plain(tcp))
+    }
+
+    fn of(io: Io) -> Self {
+        Self { io, counts: None }
+    }
+
+    /// Counts the bytes of both directions in `counts`, of whose worker the stream is.
+    pub fn counted(mut self, counts: Arc<ConnectionCounts>) -> Self {
+        self.counts = Some(counts);
+        self
+    }
+
+    /// Whether it is in TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
     }
 
     /// The socket: for addresses and options, not for bytes.
     pub fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => &tls.socket,
+        match &self.io {
+            Io::Plain(tcp) => tcp,
+            Io::Tls(tls) => &tls.socket,
         }
     }
 
     /// The TLS session's state, such as the peer's certificates; `None` in clear text.
     pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
         }
     }
 
     /// Both halves, for one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        match self {
-            Self::Plain(tcp) => {
+        let counts = self.counts.as_deref();
+        let (read, write) = match &mut self.io {
+            Io::Plain(tcp) => {
                 let (read, write) = tcp.split();
-                (ReadHalf::Plain(read), WriteHalf::Plain(write))
+                (ReadIo::Plain(read), WriteIo::Plain(write))
             }
-            Self::Tls(tls) => (ReadHalf::Tls(tls), WriteHalf::Tls(tls)),
-        }
+            Io::Tls(tls) => (ReadIo::Tls(tls), WriteIo::Tls(tls)),
+        };
+        let read = ReadHalf { io: read, counts };
+        (read, WriteHalf { io: write, counts })
     }
 
     /// Whether nothing has come on an idle connection, as far as the event loop has been told: bytes nobody asked for are as
     /// bad as the end. Costs no system call while it is quiet.
     pub fn is_alive(&self) -> bool {
         let mut byte = [0];
-        let read = match self {
-            Self::Plain(tcp) => tcp.try_read(&mut byte),
-            Self::Tls(tls) => tls.try_read(&mut byte),
+        let read = match &self.io {
+            Io::Plain(tcp) => tcp.try_read(&mut byte),
+            Io::Tls(tls) => tls.try_read(&mut byte),
         };
         matches!(read, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
@@ -116,10 +155,14 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_read(cx, buf),
-        }
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut this.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_read(cx, buf),
+        };
+        received(this.counts.as_deref(), buf.filled().len() - before);
+        read
     }
 }
 
@@ -129,10 +172,13 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write(cx, buf),
-        }
+        let this = self.get_mut();
+        let written = match &mut this.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write(cx, buf),
+        };
+        sent(this.counts.as_deref(), &written);
+        written
     }
 
     fn poll_write_vectored(
@@ -140,27 +186,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write_vectored(cx, bufs),
-        }
+        let this = self.get_mut();
+        let written = match &mut this.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write_vectored(cx, bufs),
+        };
+        sent(this.counts.as_deref(), &written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Self::Plain(_))
+        matches!(self.io, Io::Plain(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_flush(cx),
+        match &mut self.get_mut().io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls.session.get_mut()).poll_shutdown(cx),
+        match &mut self.get_mut().io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_shutdown(cx),
         }
     }
 }
@@ -238,17 +287,17 @@ impl AsyncWrite for Socket {
 impl ReadHalf<'_> {
     /// The TLS session's state; `None` in clear text.
     pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+        match &self.io {
+            ReadIo::Plain(_) => None,
+            ReadIo::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
         }
     }
 
     /// When there may be something to read, without a buffer to read it into.
     pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(read) => read.readable().await,
-            Self::Tls(tls) => {
+        match &self.io {
+            ReadIo::Plain(read) => read.readable().await,
+            ReadIo::Tls(tls) => {
                 // What the session has decrypted already is not seen on the socket.
                 let has_more = !tls.session.borrow().get_ref().1.wants_read();
                 if has_more {
@@ -261,26 +310,26 @@ impl ReadHalf<'_> {
 
     /// Who is at the other end.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Plain(read) => read.peer_addr().ok(),
-            Self::Tls(tls) => tls.socket.peer_addr().ok(),
+        match &self.io {
+            ReadIo::Plain(read) => read.peer_addr().ok(),
+            ReadIo::Tls(tls) => tls.socket.peer_addr().ok(),
         }
     }
 
     /// Reads what is there already.
     pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(read) => read.try_read(bytes),
-            Self::Tls(tls) => tls.try_read(bytes),
+        match &self.io {
+            ReadIo::Plain(read) => read.try_read(bytes),
+            ReadIo::Tls(tls) => tls.try_read(bytes),
         }
     }
 
     /// When the connection has failed; its orderly end is no failure.
     pub async fn failed(&self) {
         // Whatever is said of a connection that cannot be asked: it has failed.
-        let _ = match self {
-            Self::Plain(read) => read.ready(Interest::ERROR).await,
-            Self::Tls(tls) => tls.socket.ready(Interest::ERROR).await,
+        let _ = match &self.io {
+            ReadIo::Plain(read) => read.ready(Interest::ERROR).await,
+            ReadIo::Tls(tls) => tls.socket.ready(Interest::ERROR).await,
         };
     }
 }
@@ -291,10 +340,14 @@ impl AsyncRead for ReadHalf<'_> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(read) => Pin::new(read).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_read(cx, buf),
-        }
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut this.io {
+            ReadIo::Plain(read) => Pin::new(read).poll_read(cx, buf),
+            ReadIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_read(cx, buf),
+        };
+        received(this.counts, buf.filled().len() - before);
+        read
     }
 }
 
@@ -306,23 +359,38 @@ impl AsyncWrite for WriteHalf<'_> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(write) => Pin::new(write).poll_write(cx, buf),
-            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_write(cx, buf),
-        }
+        let this = self.get_mut();
+        let written = match &mut this.io {
+            WriteIo::Plain(write) => Pin::new(write).poll_write(cx, buf),
+            WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_write(cx, buf),
+        };
+        sent(this.counts, &written);
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(write) => Pin::new(write).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_flush(cx),
+        match &mut self.get_mut().io {
+            WriteIo::Plain(write) => Pin::new(write).poll_flush(cx),
+            WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(write) => Pin::new(write).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_shutdown(cx),
+        match &mut self.get_mut().io {
+            WriteIo::Plain(write) => Pin::new(write).poll_shutdown(cx),
+            WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+fn received(counts: Option<&ConnectionCounts>, n: usize) {
+    if let Some(counts) = counts {
+        counts.received.add(n as u64);
+    }
+}
+
+fn sent(counts: Option<&ConnectionCounts>, written: &Poll<io::Result<usize>>) {
+    if let (Some(counts), Poll::Ready(Ok(n))) = (counts, written) {
+        counts.sent.add(*n as u64);
     }
 }

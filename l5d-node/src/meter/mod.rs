@@ -4,14 +4,20 @@
 //! path. What a module counts stands in that module, which says in [`Measured::read`] under which row of [`table`] each
 //! number is shown. Other modules never make up names of metrics.
 
+mod cache;
+mod connections;
 mod count;
+mod failures;
 mod reading;
 mod registry;
 mod requests;
 mod status;
 pub mod table;
 
+pub use cache::CacheCounts;
+pub use connections::ConnectionCounts;
 pub use count::{Counter, Histogram, HistogramView};
+pub use failures::{FailureCounts, Reason};
 pub use reading::{Measured, Number, Reading, Spread};
 pub use registry::{Labelled, Registry};
 pub use requests::{Pairs, RequestCounts};

@@ -49,7 +49,11 @@ impl Reading {
 
     /// Adds a gauge of which all workers have much the same: the largest counts.
     pub fn most(&mut self, of: &'static Described, counter: &Counter) {
-        let value = counter.get();
+        self.most_of(of, counter.get());
+    }
+
+    /// The same for a value.
+    pub fn most_of(&mut self, of: &'static Described, value: u64) {
         match self.numbers.iter_mut().find(|n| std::ptr::eq(n.of, of)) {
             Some(number) => number.value = number.value.max(value),
             None => self.part(of, "", value),

@@ -68,16 +68,25 @@ metrics! {
     REQUESTS Counter "requests" "" [Server, Service, Client, Pair] "Requests that have begun; at clients, attempts";
     SUCCESS Counter "success" "" [Server, Service, Client, Pair] "Requests that have ended well";
     FAILURES Counter "failures" "" [Server, Service, Client, Pair] "Requests that have ended otherwise, answered or not";
-    EXCEPTIONS Counter "failures/<exception>" "" [Server] "Failures that were answered here, by reason";
+    EXCEPTIONS Counter "failures/<exception>" "" [Server, Service, Client] "Failures for want of a response that could be passed on, by reason; not in addition to the total without that label";
     PENDING Gauge "pending" "" [Server, Service, Client, Pair] "Requests that have not ended";
     REQUEST_LATENCY Summary "request_latency_ms" "ms" [Server, Service, Client, Pair] "Time to the end of the response";
     STATUS Counter "status/<code>" "" [Server, Client] "Responses with this status";
     STATUS_CLASS Counter "status/<class>" "" [Server, Client] "Responses with a status of this class; error: none";
     CLASS_TIME Summary "time/<class>" "ms" [Server] "Time to the end of responses of this class";
     CONNECTS Counter "connects" "" [Server, Client] "Connections opened";
-    CLOSES Counter "closes" "" [Server] "Connections closed";
+    CLOSES Counter "closes" "" [Server, Client] "Connections closed";
     CONNECTIONS Gauge "connections" "" [Server, Client] "Open connections, idle ones included";
-    CONNECTION_DURATION Summary "connection_duration" "ms" [Server] "How long connections lived";
+    CONNECTION_DURATION Summary "connection_duration" "ms" [Server, Client] "How long connections lived";
+    RECEIVED_BYTES Counter "received_bytes" "bytes" [Server, Client] "Bytes that came on connections, above TLS";
+    SENT_BYTES Counter "sent_bytes" "bytes" [Server, Client] "Bytes that went out on connections, above TLS";
+    TLS_CONNECTIONS Gauge "tls/connections" "" [Server] "Open connections that are in TLS";
+    ACCEPT_FAILURES Counter "accept_failures" "" [Server] "Connections that could not be accepted, mostly for want of file descriptors";
+    REQUEST_CONCURRENCY Gauge "request_concurrency" "" [Server] "Requests that have been let in and have not ended; maxConcurrentRequests bounds them";
+    IDLE_ENDS Counter "idle" "" [Server] "Connections ended because they were unused for too long";
+    LIFETIME_ENDS Counter "lifetime" "" [Server] "Connections ended because they were too old";
+    HANDLE_TIME Summary "handletime_us" "us" [Server] "Time from the head of a request to its first attempt";
+    DTAB_SIZE Summary "dtab/size" "" [Server] "Entries of the dtabs that requests brought; those without one do not count";
     CONNECTION_REQUESTS Summary "connection_requests" "" [Server] "Requests that connections had";
     NACKS Counter "nacks" "" [Server] "Requests refused because there were too many at once; they count nowhere else";
     REFUSED Counter "refused" "" [Server] "Requests refused by the parser or for their dtab; they count nowhere else";
@@ -89,6 +98,7 @@ metrics! {
     RETRIES_PER_REQUEST Summary "retries/per_request" "" [Service] "Retries that requests took";
 
     REQUEUES Counter "retries/requeues" "" [Client] "Attempts made again on another endpoint or connection";
+    REQUEUES_PER_REQUEST Summary "retries/requeues_per_request" "" [Client] "How often requests were sent again on another endpoint or connection";
     BUDGET_EXHAUSTED Counter "retries/budget_exhausted" "" [Client] "Attempts not made again because the budget was used up";
     REQUEST_LIMIT Counter "retries/request_limit" "" [Client] "Requests that had been sent again as often as one may be";
     CANNOT_RETRY Counter "retries/cannot_retry" "" [Client] "Requests that could not be sent again because part of their body was gone";
@@ -100,6 +110,7 @@ metrics! {
     POOL_WAITED Counter "pool_num_waited" "" [Client] "Requests that waited for a connection";
     POOL_TOO_MANY Counter "pool_num_too_many_waiters" "" [Client] "Requests that were not let into the queue for one";
     POOL_WAITERS Gauge "pool_waiters" "" [Client] "Requests that wait for a connection or for the first endpoints";
+    POOL_SIZE Gauge "pool_size" "" [Client] "Connections of the pool: open ones, in use or idle";
     POOL_CACHED Gauge "pool_cached" "" [Client] "Idle connections, some seconds ago at most";
     CONNECT_FAILURES Counter "connect_failures" "" [Client] "Connections that could not be opened";
     CONNECT_LATENCY Summary "connect_latency_ms" "ms" [Client] "Time to open connections";
@@ -107,6 +118,10 @@ metrics! {
     LB_ADDS Counter "loadbalancer/adds" "" [Client] "Endpoints that came";
     LB_REMOVES Counter "loadbalancer/removes" "" [Client] "Endpoints that left";
     LB_UPDATES Counter "loadbalancer/updates" "" [Client] "Address sets taken over";
+    LB_REBUILDS Counter "loadbalancer/rebuilds" "" [Client] "Times that what is drawn from was built anew";
+    LB_CLOSED Gauge "loadbalancer/closed" "" [Client] "Endpoints that have left and still have requests";
+    LB_LOAD Gauge "loadbalancer/load" "" [Client] "Requests that endpoints have, some seconds ago at most";
+    AVAILABLE Gauge "available" "" [Client] "1 while there is an endpoint that is not set aside, some seconds ago at most";
     LB_MAX_EFFORT Counter "loadbalancer/max_effort_exhausted" "" [Client] "Times that all endpoints looked dead";
     LB_PANICS Counter "loadbalancer/panics" "" [Client] "Choices that did not look at failure accrual because so many endpoints were dead";
     LB_AVAILABLE Gauge "loadbalancer/available" "" [Client] "Endpoints that are not set aside, some seconds ago at most";
@@ -119,6 +134,10 @@ metrics! {
     CACHE_EVICTS Counter "bindcache/path/evicts" "" [Router] "Names that left the cache to make room";
     CACHE_EXPIRES Counter "bindcache/path/expires" "" [Router] "Names that left the cache because nobody used them";
     CACHE_ONESHOTS Counter "bindcache/path/oneshots" "" [Router] "Names bound for one request only";
+    CLIENT_MISSES Counter "bindcache/client/misses" "" [Router] "Clients asked for that were not cached, by each worker";
+    CLIENT_EVICTS Counter "bindcache/client/evicts" "" [Router] "Clients that left a worker's cache to make room";
+    CLIENT_EXPIRES Counter "bindcache/client/expires" "" [Router] "Clients that left a worker's cache because nobody used them";
+    CLIENT_ONESHOTS Counter "bindcache/client/oneshots" "" [Router] "Clients made beyond the limit of the cache, since all others were in use";
     ORIGINATOR Gauge "originator" "" [Router] "1 for a router whose `originator` is true";
     CACHE_NAMES Gauge "bindcache/path/names" "" [Router] "Names in the cache";
     CACHE_STALE Gauge "bindcache/path/stale_names" "" [Router] "Names whose state namerd has not confirmed since it was away";
@@ -149,6 +168,9 @@ metrics! {
     TOLD Counter "sampled_requests_total/<outcome>" "" [Node] "Requests sampled for telemeters, by what became of them";
     SPANS Counter "trace_spans_total/<outcome>" "" [Node] "Spans, by whether the collector took them";
     ADMIN_WATCHERS Gauge "admin_watchers" "" [Node] "Pages that follow changes";
+    CLIENT_CONNECTIONS Gauge "client_connections" "" [Node] "Clients that are connected, of all servers";
+    CLIENT_CONNECTIONS_MAX Gauge "client_connections_max" "" [Node] "How many there may be, by the limit of open files";
+    CLIENT_CONNECTIONS_FULL Counter "client_connections_full_total" "" [Node] "Times that a worker had as many as it may, and took no more until one ended";
     TLS_HANDSHAKES Counter "tls_handshakes_total" "" [Node] "TLS handshakes with clients that ended well";
     TLS_FAILURES Counter "tls_handshake_failures_total" "" [Node] "TLS handshakes with clients that did not, those that took too long included";
     TLS_PLAINTEXT Counter "tls_plaintext_total" "" [Node] "Connections in clear text that listeners for nodes let in, as `plaintext: allowed` says";

@@ -17,7 +17,9 @@ use super::identify::{Identified, RequestView, Segments, Unidentified, identify,
 use crate::balance::Budget;
 use crate::cache::{Name, NameState, Names, Rules};
 use crate::config::{Router, ServiceSettings};
-use crate::meter::{Counter, Histogram, Measured, Pairs, Reading, Registry, RequestCounts, table};
+use crate::meter::{
+    Counter, FailureCounts, Histogram, Measured, Pairs, Reading, Registry, RequestCounts, table,
+};
 
 /// The routes of one router, of one worker.
 pub struct Routes {
@@ -91,6 +93,8 @@ pub enum OverrideError {
 pub struct ServiceStats {
     /// Requests, however many attempts they took.
     pub requests: RequestCounts,
+    /// Requests without a response that could be passed on, by reason.
+    pub failures: FailureCounts,
     /// Attempts after the first.
     pub retries: Counter,
     /// Requests not retried because the budget was used up.
@@ -305,6 +309,7 @@ impl Route {
 impl Measured for ServiceStats {
     fn read(&self, to: &mut Reading) {
         self.requests.read(to);
+        self.failures.read_seen(&table::EXCEPTIONS, to);
         to.add(&table::RETRIES, &self.retries);
         to.add(&table::RETRIES_BUDGET_EXHAUSTED, &self.budget_exhausted);
         to.add(&table::RETRIES_LIMIT, &self.retry_limit);

@@ -31,7 +31,12 @@ pub(super) fn local_dtab(
         return Ok(server.router.no_override.clone());
     }
     let local = server.router.routes.local(fields);
-    local.map_err(|e| Failure::local_dtab(&e))
+    let local = local.map_err(|e| Failure::local_dtab(&e))?;
+    if let Some(dtab) = &local.dtab {
+        let size = dtab.entries().len() as u64;
+        server.stats.dtab_size.observe_number(size);
+    }
+    Ok(local)
 }
 
 /// Call depth, method, identifier: what is refused before there is a name.

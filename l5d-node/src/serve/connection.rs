@@ -65,7 +65,10 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
                     biased;
                     _ = client.read.readable() => {}
                     () = &mut idle_end => break,
-                    () = session.ended(), if session.is_limited() => break,
+                    () = session.ended(), if session.is_limited() => {
+                        session.count(&server.stats, Instant::now());
+                        break;
+                    }
                 }
                 // What is called readable may have nothing to read: then the wait goes on.
                 if !matches!(client.buf.try_fill(&mut client.read), Err(e) if e.kind() == ErrorKind::WouldBlock)

@@ -114,7 +114,7 @@ async fn close(server: &Rc<Server>, listener: tokio::net::TcpListener) -> io::Re
 /// The connection as the listener wants it, in clear text or in TLS; `None`: it is not let in.
 async fn enter(server: &Server, stream: TcpStream) -> Option<Stream> {
     let Some(acceptor) = &server.acceptor else {
-        return Some(Stream::Plain(stream));
+        return Some(Stream::plain(stream));
     };
     // Boxed: afterwards, and without TLS, a connection holds no room for it.
     let entered = Box::pin(acceptor.accept(stream)).await;
@@ -127,23 +127,30 @@ async fn take(server: &Rc<Server>, accepted: io::Result<(TcpStream, SocketAddr)>
     match accepted {
         Ok((stream, _)) => {
             let open = Open::new(&server.worker);
-            server.stats.connects.inc();
-            server.stats.connections.inc();
+            server.stats.connections.opened();
             let counted = Rc::clone(server);
             server.worker.tasks.spawn_local(async move {
                 let (start, stats) = (Instant::now(), counted.stats.clone());
                 let requests = match enter(&counted, stream).await {
-                    Some(stream) => connection::converse(counted, stream).await,
+                    Some(stream) => {
+                        let is_tls = stream.is_tls();
+                        let stream = stream.counted(stats.connections.clone());
+                        stats.tls_connections.add(is_tls.into());
+                        let requests = connection::converse(counted, stream).await;
+                        if is_tls {
+                            stats.tls_connections.dec();
+                        }
+                        requests
+                    }
                     None => 0,
                 };
                 drop(open);
-                stats.connections.dec();
-                stats.closes.inc();
-                stats.connection_duration.observe(start.elapsed());
+                stats.connections.closed(start.elapsed());
                 stats.connection_requests.observe_number(requests);
             });
         }
         Err(e) => {
+            server.stats.accept_failures.inc();
             tracing::warn!(server = %server.config.label, error = %e, "cannot accept");
             tokio::time::sleep(FAILED_REST).await;
         }

@@ -11,6 +11,7 @@
 //! | [`Walk::may_requeue`] | the budget for what no endpoint has seen |
 //! | [`ended`] | the request's counters, its span |
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(super) struct Walk<'a> {
     /// The received deadline, tightened by the limit.
     pub(super) deadline: Option<Deadline>,
     pub(super) judge: Judge<'a>,
+    /// Whether an attempt has begun.
+    pub(super) is_handed_on: Cell<bool>,
     /// A TRACE request that ends here.
     pub(super) is_traced: bool,
 }
@@ -66,8 +69,10 @@ pub(super) enum End {
 }
 
 /// What has been tried for a request below its binding.
-#[derive(Debug, Default)]
-pub(super) struct Tries {
+#[derive(Debug)]
+pub(super) struct Tries<'a> {
+    /// Where it is counted.
+    stats: &'a ClientStats,
     /// Endpoints that failed.
     pub(super) endpoints: SmallVec<[SocketAddr; 4]>,
     /// Whether a connection that was used before has failed: the next one is a new one.
@@ -98,7 +103,18 @@ const MAX_REQUEUES: usize = 25;
 /// The part of the budget that one request may use up (node-proxy 13.8).
 const REQUEST_SHARE: f64 = 0.2;
 
-impl Tries {
+impl<'a> Tries<'a> {
+    /// None yet.
+    pub(super) fn new(stats: &'a ClientStats) -> Self {
+        Self {
+            stats,
+            endpoints: SmallVec::new(),
+            fresh: false,
+            requeues: 0,
+            most: None,
+        }
+    }
+
     /// How often the request may be sent again: fixed at the first time, by what there is in the budget now.
     fn most(&self, balance: u64) -> usize {
         let share = (balance as f64 * REQUEST_SHARE).ceil() as usize;
@@ -113,6 +129,13 @@ impl Tries {
     }
 }
 
+impl Drop for Tries<'_> {
+    fn drop(&mut self) {
+        let requeues = self.requeues as u64;
+        self.stats.requeues_per_request.observe_number(requeues);
+    }
+}
+
 impl Walk<'_> {
     /// The request has a cluster; no endpoint has been asked for.
     pub(super) fn begins(&self, balancer: &Balancer) {
@@ -121,6 +144,10 @@ impl Walk<'_> {
 
     /// An endpoint was chosen at `now`. The tally counts the attempt until it is dropped.
     pub(super) fn attempt_begins(&self, balancer: &Balancer, now: Instant) -> Tally<ClientStats> {
+        if !self.is_handed_on.replace(true) {
+            let took = now.saturating_duration_since(self.start);
+            self.server.stats.handle_time.observe(took);
+        }
         Tally::new(balancer.stats.clone(), now).with(self.pair(balancer))
     }
 
@@ -137,7 +164,7 @@ impl Walk<'_> {
     pub(super) fn wants_back(
         &self,
         balancer: &Balancer,
-        tries: &Tries,
+        tries: &Tries<'_>,
         addr: SocketAddr,
         can_repeat: bool,
         now: Instant,
@@ -150,17 +177,39 @@ impl Walk<'_> {
             && balancer.has_other(&tries.endpoints, Some(addr))
     }
 
+    /// An attempt never began: there was no connection.
+    pub(super) fn not_connected(&self, balancer: &Balancer, failure: &Failure) {
+        self.telling.not_connected(failure);
+        balancer.stats.failures.count(failure.reason);
+    }
+
     /// An attempt has ended.
     pub(super) fn attempt_ended(
         &self,
         outcome: Outcome,
         balancer: &Balancer,
         lease: &Lease,
-        mut tally: Tally<ClientStats>,
+        tally: Tally<ClientStats>,
         upstream: Upstream,
-        tries: &mut Tries,
+        tries: &mut Tries<'_>,
     ) -> Verdict {
         self.telling.attempt_ended(&outcome);
+        let verdict = self.verdict(outcome, balancer, lease, tally, upstream, tries);
+        if let Verdict::End(Err(failure)) | Verdict::Again(failure) = &verdict {
+            balancer.stats.failures.count(failure.reason);
+        }
+        verdict
+    }
+
+    fn verdict(
+        &self,
+        outcome: Outcome,
+        balancer: &Balancer,
+        lease: &Lease,
+        mut tally: Tally<ClientStats>,
+        upstream: Upstream,
+        tries: &mut Tries<'_>,
+    ) -> Verdict {
         let endpoint = lease.endpoint();
         let addr = endpoint.addr;
         let is_reused = upstream.is_reused();
@@ -265,7 +314,7 @@ impl Walk<'_> {
     pub(super) fn may_requeue(
         &self,
         balancer: &Balancer,
-        tries: &mut Tries,
+        tries: &mut Tries<'_>,
         is_connect: bool,
     ) -> bool {
         let now = Instant::now();
@@ -369,6 +418,7 @@ pub(super) fn ended(
         Err(failure) => {
             server.answered(failure.status);
             service.answered(failure.status);
+            service.stats().failures.count(failure.reason);
         }
     }
 }

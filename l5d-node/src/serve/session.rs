@@ -3,6 +3,7 @@
 
 use tokio::time::{Instant, sleep_until};
 
+use super::stats::ServerStats;
 use crate::config::SessionLimits;
 
 /// The limits of one connection.
@@ -34,6 +35,14 @@ impl Session {
             // Boxed: without limits a connection holds no room for it.
             Some(end) => Box::pin(sleep_until(end)).await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Counts that the connection ends by a limit, and by which.
+    pub(crate) fn count(&self, stats: &ServerStats, now: Instant) {
+        match self.is_over(now) {
+            true => stats.lifetime.inc(),
+            false => stats.idle.inc(),
         }
     }
 

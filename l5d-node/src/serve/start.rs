@@ -121,6 +121,7 @@ pub fn start(
             tls: tls.clone(),
             tellers: tellers.to_vec(),
             stats: stats.workers[worker].clone(),
+            own: stats.own[worker].clone(),
             workers,
             most_connections: most_connections(workers),
             seed: seeds.u64(..),

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::ClientStats;
+pub use crate::meter::Reason;
 use crate::meter::{
-    Counter, Described, Histogram, Labelled, Measured, Reading, Registry, RequestCounts, table,
+    CacheCounts, ConnectionCounts, Counter, FailureCounts, Histogram, Labelled, Measured, Reading,
+    Registry, RequestCounts, table,
 };
 use crate::route::ServiceStats;
 
@@ -17,6 +19,8 @@ pub struct Stats {
     labels: Vec<(String, Vec<String>)>,
     /// By worker, then by router.
     pub(crate) workers: Vec<Vec<RouterStats>>,
+    /// By worker.
+    pub(crate) own: Vec<Arc<WorkerStats>>,
 }
 
 /// The counters of one router, of one worker.
@@ -26,17 +30,39 @@ pub(crate) struct RouterStats {
     pub(crate) services: Arc<Registry<ServiceStats>>,
     pub(crate) clients: Arc<Registry<ClientStats>>,
     pub(crate) pairs: Arc<Registry<RequestCounts>>,
+    /// Of balancers.
+    pub(crate) cache: Arc<CacheCounts>,
+}
+
+/// The counters of one worker that belong to no router.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerStats {
+    /// Clients that are connected.
+    pub(crate) connections: Counter,
+    /// How many there may be.
+    pub(crate) most: Counter,
+    /// How often there were as many.
+    pub(crate) full: Counter,
 }
 
 /// Counters of one listener (`rt/<router>/server/<ip>/<port>`), of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct ServerStats {
     pub(crate) requests: RequestCounts,
-    pub(crate) connects: Counter,
-    pub(crate) closes: Counter,
-    pub(crate) connections: Counter,
-    pub(crate) connection_duration: Histogram,
+    pub(crate) connections: Arc<ConnectionCounts>,
+    /// Of them in TLS.
+    pub(crate) tls_connections: Counter,
+    /// Connections that could not be accepted.
+    pub(crate) accept_failures: Counter,
     pub(crate) connection_requests: Histogram,
+    /// Connections ended by `serverSession`: unused for too long.
+    pub(crate) idle: Counter,
+    /// Likewise, too old.
+    pub(crate) lifetime: Counter,
+    /// From the head of a request to its first attempt.
+    pub(crate) handle_time: Histogram,
+    /// Entries of overrides.
+    pub(crate) dtab_size: Histogram,
     /// By class of status, as [`CLASSES`].
     times: [Histogram; CLASSES.len()],
     /// Failures answered here.
@@ -45,36 +71,6 @@ pub(crate) struct ServerStats {
     pub(crate) nacks: Counter,
     /// Requests refused by the parser or for their dtab: they count nowhere else.
     pub(crate) refused: Counter,
-}
-
-/// Failures made here, by reason.
-#[derive(Debug, Default)]
-pub(crate) struct FailureCounts([Counter; Reason::ALL.len()]);
-
-/// Why a response was made here (node-proxy 11.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are those of the metric")]
-pub enum Reason {
-    Malformed,
-    Override,
-    CallDepth,
-    ConnectMethod,
-    Unidentified,
-    NoBinding,
-    NoAddress,
-    BindingFailed,
-    BindingTimeout,
-    ConnectFailed,
-    NotSent,
-    ConnectionLost,
-    Reset,
-    BadResponse,
-    Timeout,
-    Loop,
-    Overloaded,
-    QueueFull,
-    /// No failure: TRACE ended here.
-    Traced,
 }
 
 /// One scope of the metric tree, added up over the workers.
@@ -145,11 +141,13 @@ impl Stats {
                     services,
                     clients,
                     pairs,
+                    cache: Arc::default(),
                 });
             }
         }
         Self {
             workers: all,
+            own: (0..workers).map(|_| Arc::default()).collect(),
             labels,
         }
     }
@@ -158,6 +156,11 @@ impl Stats {
     pub fn view(&self) -> Vec<RouterView> {
         let routers = self.labels.iter().enumerate();
         routers.map(|(i, _)| self.router(i)).collect()
+    }
+
+    /// What belongs to no router.
+    pub fn own(&self) -> Reading {
+        sum(self.own.iter().map(AsRef::as_ref))
     }
 
     fn router(&self, index: usize) -> RouterView {
@@ -173,6 +176,9 @@ impl Stats {
             server.failures.read(&table::RESPONSES_MADE, &mut own);
         }
         let first = &self.workers[0][index];
+        for router in of_router() {
+            router.cache.read(&mut own);
+        }
         for (kind, folded) in [
             ("service", first.services.folded()),
             ("client", first.clients.folded()),
@@ -217,68 +223,6 @@ fn sum<'a, S: Measured + 'a>(each: impl Iterator<Item = &'a S>) -> Reading {
     reading
 }
 
-// === impl Reason ===
-
-impl Reason {
-    const ALL: [Reason; 19] = [
-        Self::Malformed,
-        Self::Override,
-        Self::CallDepth,
-        Self::ConnectMethod,
-        Self::Unidentified,
-        Self::NoBinding,
-        Self::NoAddress,
-        Self::BindingFailed,
-        Self::BindingTimeout,
-        Self::ConnectFailed,
-        Self::NotSent,
-        Self::ConnectionLost,
-        Self::Reset,
-        Self::BadResponse,
-        Self::Timeout,
-        Self::Loop,
-        Self::Overloaded,
-        Self::QueueFull,
-        Self::Traced,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Override => "override",
-            Self::CallDepth => "call_depth",
-            Self::ConnectMethod => "connect_method",
-            Self::Unidentified => "unidentified",
-            Self::NoBinding => "no_binding",
-            Self::NoAddress => "no_address",
-            Self::BindingFailed => "binding_failed",
-            Self::BindingTimeout => "binding_timeout",
-            Self::ConnectFailed => "connect_failed",
-            Self::NotSent => "not_sent",
-            Self::ConnectionLost => "connection_lost",
-            Self::Reset => "reset",
-            Self::BadResponse => "bad_response",
-            Self::Timeout => "timeout",
-            Self::Loop => "loop",
-            Self::Overloaded => "overloaded",
-            Self::QueueFull => "queue_full",
-            Self::Traced => "traced",
-        }
-    }
-}
-
-impl FailureCounts {
-    pub(crate) fn count(&self, reason: Reason) {
-        self.0[reason as usize].inc();
-    }
-
-    fn read(&self, of: &'static Described, to: &mut Reading) {
-        for reason in Reason::ALL {
-            to.part(of, reason.name(), self.0[reason as usize].get());
-        }
-    }
-}
-
 // === impl Tally ===
 
 impl<S: Counted> Tally<S> {
@@ -299,6 +243,11 @@ impl<S: Counted> Tally<S> {
         also.start();
         self.also = Some(also);
         self
+    }
+
+    /// Where it is counted.
+    pub(crate) fn stats(&self) -> &S {
+        &self.stats
     }
 
     /// The response's status, once there is one.
@@ -364,17 +313,29 @@ fn class(status: u16) -> usize {
     }
 }
 
+impl Measured for WorkerStats {
+    fn read(&self, to: &mut Reading) {
+        to.add(&table::CLIENT_CONNECTIONS, &self.connections);
+        to.add(&table::CLIENT_CONNECTIONS_MAX, &self.most);
+        to.add(&table::CLIENT_CONNECTIONS_FULL, &self.full);
+    }
+}
+
 impl Measured for ServerStats {
     fn read(&self, to: &mut Reading) {
         self.requests.read(to);
         self.requests.status.read(to);
         self.failures.read(&table::EXCEPTIONS, to);
-        to.add(&table::CONNECTS, &self.connects);
-        to.add(&table::CLOSES, &self.closes);
-        to.add(&table::CONNECTIONS, &self.connections);
+        self.connections.read(to);
+        to.add(&table::TLS_CONNECTIONS, &self.tls_connections);
+        to.add(&table::ACCEPT_FAILURES, &self.accept_failures);
+        to.add(&table::REQUEST_CONCURRENCY, &self.requests.pending);
         to.add(&table::REFUSED, &self.refused);
+        to.add(&table::IDLE_ENDS, &self.idle);
+        to.add(&table::LIFETIME_ENDS, &self.lifetime);
+        to.spread(&table::HANDLE_TIME, &self.handle_time);
+        to.spread(&table::DTAB_SIZE, &self.dtab_size);
         to.add(&table::NACKS, &self.nacks);
-        to.spread(&table::CONNECTION_DURATION, &self.connection_duration);
         to.spread(&table::CONNECTION_REQUESTS, &self.connection_requests);
         for (class, times) in CLASSES.into_iter().zip(&self.times) {
             to.spread_part(&table::CLASS_TIME, class, times);

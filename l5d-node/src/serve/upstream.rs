@@ -132,15 +132,15 @@ impl Walk<'_> {
         addr: SocketAddr,
         limit: Duration,
     ) -> Result<Connection, ConnectError> {
-        let open = &balancer.stats.connections;
+        let counts = &balancer.stats.connections;
         let router = &self.server.router;
         let connector = balancer.connector(|cluster, client| {
             let protocol = router.config.protocol;
             router.tls.connector(cluster, client, protocol)
         });
         match connector {
-            None => dial(addr, limit, open).await,
-            Some(connector) => connector.dial(addr, limit, open).await,
+            None => dial(addr, limit, counts).await,
+            Some(connector) => connector.dial(addr, limit, counts).await,
         }
     }
 
@@ -182,7 +182,6 @@ impl Walk<'_> {
                     return Err(Failure::own_address(endpoint.addr, &self.route.shown));
                 }
                 endpoint.connected();
-                stats.connects.inc();
                 stats.connect_latency.observe(begin.elapsed());
                 Ok(connection)
             }

@@ -41,7 +41,7 @@ pub(crate) async fn run<C: ClientHalf>(
     let _admitted = match server.admission.admit(&server.worker.total) {
         Ok(admitted) => admitted,
         Err(refused) => {
-            server.stats.refused.inc();
+            server.stats.nacks.inc();
             let failure = policy::overloaded(refused);
             telling.failed(&failure);
             client.take(request);
@@ -107,6 +107,7 @@ pub(crate) async fn run<C: ClientHalf>(
         host: &kept[..host_len],
         limit,
         deadline,
+        is_handed_on: Cell::new(false),
         is_traced: hops == Hops::Last,
         judge: Judge::new(
             Case {
@@ -166,7 +167,7 @@ impl Walk<'_> {
         let leaf = self.leaf().await?;
         let balancer = self.server.router.balancers.get(&leaf.cluster, self.start);
         self.begins(&balancer);
-        let mut tries = Tries::default();
+        let mut tries = Tries::new(&balancer.stats);
         loop {
             let (lease, now) = self.lease(&balancer, &tries).await?;
             let addr = lease.endpoint().addr;
@@ -184,7 +185,7 @@ impl Walk<'_> {
             let mut upstream = match connected.await {
                 Ok(upstream) => upstream,
                 Err(failure) => {
-                    self.telling.not_connected(&failure);
+                    self.not_connected(&balancer, &failure);
                     lease.discount();
                     tries.failed(addr);
                     if balancer.has_other(&tries.endpoints, None)
@@ -233,7 +234,11 @@ impl Walk<'_> {
     }
 
     /// An endpoint, as soon as the cluster's are known, and the time at which it was chosen.
-    async fn lease(&self, balancer: &Balancer, tries: &Tries) -> Result<(Lease, Instant), Failure> {
+    async fn lease(
+        &self,
+        balancer: &Balancer,
+        tries: &Tries<'_>,
+    ) -> Result<(Lease, Instant), Failure> {
         let worker = &self.server.worker;
         let lease = || {
             let now = Instant::now();

@@ -1,6 +1,6 @@
 //! Workers: each a thread with a runtime, listeners, connections, pools and balancers of its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Total};
 use super::buffer::Buffers;
 use super::listener;
-use super::stats::{RouterStats, ServerStats};
+use super::stats::{RouterStats, ServerStats, WorkerStats};
 use super::wire::head::Limits;
 use crate::balance::{Balancers, EndpointView};
 use crate::cache::Names;
@@ -41,7 +41,7 @@ pub(crate) struct Worker {
 /// How many clients are connected to a worker, and how many may be.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    open: Cell<usize>,
+    stats: Arc<WorkerStats>,
     most: usize,
     /// Told when one has ended.
     ended: Notify,
@@ -101,6 +101,7 @@ pub(crate) struct Setup {
     /// By router; none: nobody is told.
     pub(crate) tellers: Vec<Arc<Teller>>,
     pub(crate) stats: Vec<RouterStats>,
+    pub(crate) own: Arc<WorkerStats>,
     pub(crate) workers: usize,
     /// Client connections that the worker may have.
     pub(crate) most_connections: usize,
@@ -142,6 +143,7 @@ impl Setup {
             idle_end: CancellationToken::new(),
             forced: CancellationToken::new(),
         };
+        self.own.most.set(self.most_connections as u64);
         let worker = Rc::new(Worker {
             buffers: Buffers::default(),
             rng: RefCell::new(fastrand::Rng::with_seed(self.seed)),
@@ -149,7 +151,7 @@ impl Setup {
             tasks: Tasks::default(),
             total: Total::new(self.workers),
             connections: Connections {
-                open: Cell::new(0),
+                stats: self.own.clone(),
                 most: self.most_connections,
                 ended: Notify::new(),
             },
@@ -230,6 +232,7 @@ impl Setup {
                 config.cache.idle_ttl,
                 config.client.clone(),
                 self.workers,
+                stats.cache.clone(),
             ),
             no_override: Rc::default(),
             teller: self.tellers.get(index).cloned().unwrap_or_default(),
@@ -270,7 +273,7 @@ impl Server {
 impl Connections {
     /// When there is room for one more.
     pub(crate) async fn room(&self) {
-        while self.open.get() >= self.most {
+        while self.stats.connections.get() >= self.most as u64 {
             self.ended.notified().await;
         }
     }
@@ -278,10 +281,10 @@ impl Connections {
 
 impl Open {
     pub(crate) fn new(worker: &Rc<Worker>) -> Self {
-        let open = &worker.connections.open;
-        open.set(open.get() + 1);
-        if open.get() == worker.connections.most {
-            let most = worker.connections.most;
+        let Connections { stats, most, .. } = &worker.connections;
+        stats.connections.inc();
+        if stats.connections.get() == *most as u64 {
+            stats.full.inc();
             tracing::warn!(
                 most,
                 "no more connections are accepted until some end: raise the limit of open files"
@@ -293,8 +296,8 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let Connections { open, ended, .. } = &self.0.connections;
-        open.set(open.get() - 1);
+        let Connections { stats, ended, .. } = &self.0.connections;
+        stats.connections.dec();
         // There may be several listeners that wait.
         ended.notify_waiters();
     }

@@ -112,9 +112,9 @@ impl Acceptor {
         // Boxed: a connection that is past it keeps no room for it.
         match timeout(HANDSHAKE, Box::pin(self.shake(tcp))).await {
             Ok(Ok(stream)) => {
-                let counter = match &stream {
-                    Stream::Plain(_) => &counts.plain,
-                    Stream::Tls(_) => &counts.handshakes,
+                let counter = match stream.is_tls() {
+                    false => &counts.plain,
+                    true => &counts.handshakes,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 Ok(stream)
@@ -140,7 +140,7 @@ impl Acceptor {
                 made,
             } => {
                 if *allows_plain && !speaks_tls(&tcp).await.map_err(|e| e.to_string())? {
-                    return Ok(Stream::Plain(tcp));
+                    return Ok(Stream::plain(tcp));
                 }
                 of_node(own, alpn, made).await.map_err(|e| e.to_string())?
             }

@@ -20,7 +20,7 @@ use super::Alpn;
 use super::identity::Own;
 use super::watched::Watched;
 use crate::config::ClientTls;
-use crate::connect::{ConnectError, Connection, Counter, Socket, Stream, open_socket};
+use crate::connect::{ConnectError, Connection, ConnectionCounts, Socket, Stream, open_socket};
 
 /// How the endpoints of one cluster are spoken with, of one worker. All connections to it use the same settings.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Connector {
         self.fallbacks.get()
     }
 
-    /// Connects and shakes hands, within `limit`; `open` counts the connection as long as it is open. Cancel safe: a dropped
+    /// Connects and shakes hands, within `limit`; `counts` has the connection from then on. Cancel safe: a dropped
     /// attempt leaves nothing behind.
     ///
     /// # Errors
@@ -100,11 +100,11 @@ impl Connector {
         &self,
         addr: SocketAddr,
         limit: Duration,
-        open: &Arc<Counter>,
+        counts: &Arc<ConnectionCounts>,
     ) -> Result<Connection, ConnectError> {
         // Boxed: who is past it keeps no room for it.
         match timeout(limit, Box::pin(self.connect(addr))).await {
-            Ok(connected) => Ok(Connection::new(connected?, open.clone())),
+            Ok(connected) => Ok(Connection::new(connected?, counts)),
             Err(_) if self.is_nobody() => {
                 let reason = "this node has not been given its own identity yet".to_owned();
                 Err(self.failed(addr, reason))
@@ -117,7 +117,7 @@ impl Connector {
         let failed = |source| ConnectError::Failed { addr, source };
         let tcp = open_socket(addr).await.map_err(failed)?;
         if self.is_plain(addr) {
-            return Ok(Stream::Plain(tcp));
+            return Ok(Stream::plain(tcp));
         }
         let error = match self.shake(addr, tcp).await {
             Ok(stream) => return Ok(stream),
@@ -127,7 +127,7 @@ impl Connector {
             self.plain.borrow_mut().insert(addr, Instant::now() + PLAIN);
             self.fallbacks.set(self.fallbacks.get() + 1);
             tracing::warn!(%addr, "the node there does not speak TLS; as `plaintext: allowed` says, it is sent clear text");
-            return Ok(Stream::Plain(open_socket(addr).await.map_err(failed)?));
+            return Ok(Stream::plain(open_socket(addr).await.map_err(failed)?));
         }
         Err(self.failed(addr, io_reason(&error)))
     }

@@ -142,7 +142,7 @@ impl Sheet<'_> {
         self.put(&t::STARTED, Scope::Process, &at, started);
         process::each(|of, value| self.put(of, Scope::Process, &at, value));
         let at = place("node");
-        let mut own = Reading::default();
+        let mut own = self.sight.stats.own();
         own.put(&t::ADMIN_WATCHERS, self.sight.watchers.open() as u64);
         self.sight.tls.read(&mut own);
         own.part(&t::BUILD_INFO, env!("CARGO_PKG_VERSION"), 1);

@@ -44,7 +44,14 @@ fn balancer_with(
 ) -> (Arc<Cluster>, Rc<Balancer>) {
     let mut settings = Settings::<ClientSettings>::default();
     change(settings.base_mut());
-    let all = Balancers::new(Arc::default(), 10, Duration::from_secs(600), settings, 1);
+    let all = Balancers::new(
+        Arc::default(),
+        10,
+        Duration::from_secs(600),
+        settings,
+        1,
+        Arc::default(),
+    );
     let cluster = Cluster::new(ClusterId(Path::root()), 1, replicas, false);
     let balancer = all.get(&cluster, now);
     (cluster, balancer)

@@ -213,6 +213,7 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin, U: AsyncWrite + Unpin>(
                 }
                 if !is_draining && alive.is_over(!streams.is_empty()) {
                     is_draining = true;
+                    alive.session.count(&common.server.stats, Instant::now());
                     connection.graceful_shutdown();
                 }
                 if !alive.check(!streams.is_empty()) {

@@ -71,9 +71,7 @@ async fn begin(server: &Server, stream: &mut Stream) -> Begin {
                 Ok(Some(head)) => {
                     let limit = server.router.config.stream_after_bytes;
                     return match Request::accept(&bytes, head, limit) {
-                        Ok(request) if matches!(stream, Stream::Plain(_)) => {
-                            upgrade(stream, bytes, &request).await
-                        }
+                        Ok(request) if !stream.is_tls() => upgrade(stream, bytes, &request).await,
                         Ok(_) => Begin::Refused(Failure::http2_required()),
                         Err(failure) => Begin::Refused(failure),
                     };

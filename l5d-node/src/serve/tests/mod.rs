@@ -8,6 +8,7 @@ mod http2;
 mod identify;
 mod life;
 mod messages;
+mod numbers;
 mod once;
 mod requeue;
 mod retries;
