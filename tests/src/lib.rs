@@ -14,6 +14,7 @@
 //! | [`follower`] | a node's side of `Follow`, for counting |
 //! | [`browser`] | Chromium without a window, driven through a pipe |
 //! | [`front`] | plain HTTP in front of the real API server |
+//! | [`helm`] | the chart as Helm renders it, and kubectl |
 //! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
@@ -36,6 +37,7 @@ pub mod double;
 pub mod etcd;
 pub mod follower;
 pub mod front;
+pub mod helm;
 pub mod hosts;
 pub mod objects;
 pub mod pki;

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use crate::kubectl;
 use crate::run::{has, root, run_slowly, say};
 
 /// A Go program and where its module is.
@@ -103,7 +104,8 @@ pub(crate) fn obtain() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     }
     let python = ("grpcio", python_with(GRPC_PACKAGE, &folder)?);
     let parts = PARTS.iter().map(|part| (part.name, part.path(&folder)));
-    Ok(parts.chain([python]).collect())
+    let parts = parts.chain([python]).chain(kubectl::obtain()?);
+    Ok(parts.collect())
 }
 
 /// A Python that has this package, in an environment of its own.

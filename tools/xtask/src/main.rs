@@ -2,7 +2,9 @@
 
 mod bench;
 mod browser;
+mod chart;
 mod cluster;
+mod kubectl;
 mod layers;
 mod original;
 mod packages;
@@ -44,6 +46,8 @@ enum Command {
     Layers,
     /// Writes the CustomResourceDefinition of dtabs into deploy/, as namerd's types say
     Crd,
+    /// Renders the Helm chart into plain YAML and the kustomize base in deploy/
+    Chart,
     /// Runs each parser's fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -55,7 +59,7 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Builds (once) the real kube-apiserver, etcd, grpcurl and the original namerctl and prints where they are
+    /// Obtains (once) the real kube-apiserver, etcd, grpcurl, helm, kubectl and the original namerctl and prints where they are
     Cluster,
     /// The main job on this machine: two hosts, one namerd, two node proxies, hello and world
     Demo {
@@ -109,6 +113,7 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Ci => test::ci(),
         Command::Layers => layers::check(),
         Command::Crd => crd(),
+        Command::Chart => chart::write(),
         Command::Fuzz { seconds } => test::fuzz(seconds),
         Command::Cluster => {
             for (name, path) in cluster::obtain()? {
@@ -142,5 +147,5 @@ fn crd() -> anyhow::Result<()> {
     let file = run::root().join("deploy/dtabs.l5d.io.yaml");
     std::fs::write(&file, output.stdout)?;
     println!("{}", file.display());
-    Ok(())
+    chart::take_crd()
 }

@@ -1,0 +1,34 @@
+//! The Helm chart: what it renders, and that the programs and a real API server take it.
+
+mod rendered;
+
+/// The variants of the chart, by what is set for them.
+const VARIANTS: [(&str, &[&str]); 6] = [
+    ("default", &[]),
+    ("host network", &["hostNetwork=true"]),
+    ("local service", &["node.hostPort=false"]),
+    ("sidecar", &["mode=\"sidecar\""]),
+    (
+        "without identity",
+        &[
+            "identity.enabled=false",
+            "namerd.http={\"reads\":\"none\",\"writes\":\"none\"}",
+        ],
+    ),
+    (
+        "everything",
+        &[
+            "routers.h2.enabled=true",
+            "namerd.ingress.enabled=true",
+            "namerd.namespaces=[\"default\",\"l5d\"]",
+            "namerd.http.reads=\"token\"",
+            "namerd.tls.secretName=\"namerd-tls\"",
+            "namerd.networkPolicy.admin=[{\"namespaceSelector\":{}}]",
+            "node.warm.kind=\"hostPath\"",
+            "node.resources={\"limits\":{\"cpu\":\"2\"}}",
+            "images={\"registry\":\"registry.example.org/\",\"tag\":\"1.2.3\",\"pullSecrets\":[\"pull\"]}",
+            "size={\"nodes\":5000,\"endpoints\":150000}",
+            "listen=\"::\"",
+        ],
+    ),
+];
