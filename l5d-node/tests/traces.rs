@@ -72,9 +72,9 @@ async fn a_collector_gets_the_spans_of_sampled_requests() {
         read.await.expect("it answers");
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     }
-    // What waits is sent at the end.
-    node.join().await;
+    // Before the end, when what waits has a second to leave.
     let came = tokio::time::timeout(PATIENCE, spans.recv()).await;
+    node.join().await;
     let (key, resource, span) = came.expect("in time").expect("a span");
     assert_eq!(key.as_deref(), Some("k"));
     for part in ["service.name", "tested", "zone", "z1", "service.version"] {

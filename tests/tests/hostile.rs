@@ -448,7 +448,7 @@ async fn heads_that_never_end_end_their_connection() -> Result<()> {
 
 #[tokio::test]
 async fn one_client_gets_its_share_and_no_more() -> Result<()> {
-    let limits = ", limits: {connectionsPerClient: 20, requestsPerSecond: 5, requestBurst: 10}";
+    let limits = ", limits: {connectionsPerClient: 20, requestsPerSecond: 1, requestBurst: 10}";
     let mut world = World::start(limits).await?;
     let client = ApiClient::plain(world.http);
     let mut statuses = Vec::new();

@@ -191,7 +191,7 @@ impl Scene {
             let (lasted, settled) = (over - began, over.elapsed());
             println!("{fault:?} lasted {lasted:.1?}, all was right {settled:.1?} later");
         }
-        self.sum_up(50).await?;
+        self.sum_up(20).await?;
         let streams: Vec<_> = self.nodes.iter().map(Node::streams).collect();
         println!("streams of the nodes: {streams:?}");
         ensure!(streams.iter().all(|s| *s > 1), "nobody ever moved");

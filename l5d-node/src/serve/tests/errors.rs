@@ -174,7 +174,7 @@ async fn k8s_62_bound_without_address_is_retryable() {
 #[tokio::test]
 async fn connection_refused() {
     let proxy = Proxy::start();
-    let dead = nobody().await;
+    let dead = ports::nobody();
     proxy.names.bind(0, "/svc/web", &[dead]);
     let response = refused(&proxy, GET, 502, true).await;
     let begin = format!(

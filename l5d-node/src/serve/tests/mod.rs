@@ -10,6 +10,7 @@ mod life;
 mod messages;
 mod numbers;
 mod once;
+mod ports;
 mod requeue;
 mod retries;
 mod smuggling;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use l5d_naming::{ClusterId, Dtab, Endpoint, EndpointSet, NameTree, Path, Replicas};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Servers, start};
@@ -416,7 +417,7 @@ impl Backend {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicU64::new(0));
         let count = connections.clone();
@@ -456,12 +457,6 @@ pub(super) fn ok(body: &str) -> String {
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
-}
-
-/// An address where nobody listens.
-pub(super) async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// A proxy that leads `/svc/web` to `backend`.

@@ -121,7 +121,7 @@ async fn overrides_handling_and_sending_again_are_measured() {
 #[tokio::test]
 async fn failures_say_why_at_the_service_and_at_the_client() {
     let proxy = Proxy::start();
-    proxy.names.bind(0, "/svc/web", &[nobody().await]);
+    proxy.names.bind(0, "/svc/web", &[ports::nobody()]);
     let answer = proxy.ask("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
     assert_eq!(answer.status(), 502);
     until("its end", || {

@@ -16,7 +16,7 @@ async fn refused_connections_go_elsewhere_whatever_the_method() {
     let proxy = Proxy::start();
     proxy
         .names
-        .bind(0, "/svc/web", &[nobody().await, app.addr, nobody().await]);
+        .bind(0, "/svc/web", &[ports::nobody(), app.addr, ports::nobody()]);
     let mut client = proxy.connect().await;
     for request in [GET, POST, STREAM].repeat(10) {
         client.send(request).await;
@@ -162,6 +162,7 @@ async fn weights_reach_the_endpoints() {
         client.send(GET).await;
         client.response().await;
     }
-    // Four in five draws are between two of the nine; only the fifth depends on who is faster.
-    assert!((375..=500).contains(&nine.count()), "{}", nine.count());
+    // Four in five draws are between two of the nine; only the fifth depends on who is faster. Fewer than 350 of 500 draws at
+    // four in five come once in ten million runs.
+    assert!((350..=500).contains(&nine.count()), "{}", nine.count());
 }

@@ -267,12 +267,14 @@ async fn the_death_of_an_endpoint_is_not_seen_by_reads() {
     proxy.names.bind(0, "/svc/web", &[a, b, bad.addr]);
     let mut peer = proxy.connect().await;
     let [first, second] = apps;
+    let begun = tokio::time::Instant::now();
     for i in 0..100 {
         peer.send(GET).await;
         assert_eq!(peer.response().await.status(), 200, "{i}");
     }
-    // The one that answers 500 has had its five.
-    assert_eq!(bad.count(), 5);
+    // The one that answers 500 has had its five, and more only if this took as long as its first rest.
+    assert!(bad.count() >= 5);
+    assert!(bad.count() == 5 || begun.elapsed() >= Duration::from_secs(4));
     assert_eq!(client(&proxy, &table::RETRIES_BUDGET).await, 0);
     first.kill().await;
     for i in 0..100 {
@@ -443,10 +445,15 @@ async fn sessions_end_between_requests() {
     let app = Backend::named("app").await;
     let idle = proxy(|r| r.servers[0].session.idle = Some(Duration::from_millis(50)));
     idle.names.bind(0, "/svc/web", &[app.addr]);
-    let mut peer = idle.connect().await;
-    peer.send(GET).await;
-    assert_eq!(peer.response().await.status(), 200);
-    assert_eq!(peer.rest().await, "");
+    // On a slow machine the time may be over before the request comes.
+    let mut served = 0;
+    while served == 0 {
+        let mut peer = idle.connect().await;
+        let _ = peer.stream.write_all(GET.as_bytes()).await;
+        let all = peer.rest().await;
+        served += all.matches("HTTP/1.1 200").count();
+        assert!(served == 0 || all.ends_with("app"), "{all}");
+    }
     let old = proxy(|r| r.servers[0].session.life = Some(Duration::ZERO));
     old.names.bind(0, "/svc/web", &[app.addr]);
     let mut peer = old.connect().await;

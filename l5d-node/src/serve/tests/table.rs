@@ -68,7 +68,7 @@ impl Row {
 /// What is wrong with the request.
 #[tokio::test]
 async fn requests() {
-    let proxy = Proxy::with(|r| r.binding_timeout = Duration::from_millis(50));
+    let proxy = Proxy::start();
     let malformed = "Malformed+request";
     for row in [
         row("malformed", 400, malformed)
@@ -106,15 +106,16 @@ async fn requests() {
 /// What is wrong with the name.
 #[tokio::test]
 async fn names() {
-    let proxy = Proxy::with(|r| r.binding_timeout = Duration::from_millis(50));
+    let impatient = Proxy::with(|r| r.binding_timeout = Duration::from_millis(50));
     row(
         "pending",
         503,
         "Exceeded+50.milliseconds+binding+timeout+while+resolving",
     )
     .retryable()
-    .check(&proxy)
+    .check(&impatient)
     .await;
+    let proxy = Proxy::start();
     let set = |state| proxy.names.set(0, "/svc/web", "", state);
     set(NameState::Failed(Failure {
         message: "no such namer".into(),
@@ -135,7 +136,7 @@ async fn names() {
             .check(&proxy)
             .await;
     }
-    let cluster = proxy.names.cluster("/#/web", addresses(&[nobody().await]));
+    let cluster = proxy.names.cluster("/#/web", addresses(&[ports::nobody()]));
     set(leaf(&cluster, "/"));
     row(
         "connection refused",

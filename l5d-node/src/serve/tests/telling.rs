@@ -101,10 +101,7 @@ async fn json_lines_say_where_a_request_went() {
 #[tokio::test]
 async fn sampled_requests_are_told_with_their_attempts() {
     let app = Backend::answering(|_| ok("hello")).await;
-    let dead = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    let dead = ports::nobody();
     let telemetry = vec![Telemeter::RecentRequests {
         sample_rate: 0.0,
         capacity: 10,

@@ -163,7 +163,7 @@ async fn connect_opens_a_tunnel_where_that_is_allowed() {
 async fn connect_to_nobody_is_answered_and_opens_nothing() {
     let app = Backend::scripted(lines).await;
     let proxy = connecting(&app);
-    proxy.names.bind(0, "/svc/dead:1", &[nobody().await]);
+    proxy.names.bind(0, "/svc/dead:1", &[ports::nobody()]);
     for (target, status) in [
         ("dead:1", 502),
         ("web", 400),

@@ -44,15 +44,17 @@ fn to(host: &'static str) -> impl Fn(&mut Request<()>) {
 
 #[tokio::test]
 async fn failures_before_there_is_an_endpoint() {
-    let proxy = Proxy::with(|r| {
+    let impatient = Proxy::with(|r| {
         r.protocol = Protocol::H2;
         r.binding_timeout = Duration::from_millis(50);
     });
+    check(&impatient, |_| {}, "503 retryable", "200 grpc 14 retryable").await;
+    let proxy = h2_proxy(&[ports::nobody()]);
+    check(&proxy, |_| {}, "502 retryable", "200 grpc 14 retryable").await;
     check(&proxy, with("l5d-dtab", "/a=>"), "400", "200 grpc 3").await;
     let deep = "h2 a, ".repeat(1000) + "h2 b";
     let deep: &'static str = deep.leak();
     check(&proxy, with("via", deep), "400", "200 grpc 9").await;
-    check(&proxy, |_| {}, "503 retryable", "200 grpc 14 retryable").await;
     proxy
         .names
         .set(0, "/svc/neg", "", NameState::Bound(Arc::new(NameTree::Neg)));
@@ -65,8 +67,6 @@ async fn failures_before_there_is_an_endpoint() {
         "200 grpc 14 retryable",
     )
     .await;
-    proxy.names.bind(0, "/svc/web", &[nobody().await]);
-    check(&proxy, |_| {}, "502 retryable", "200 grpc 14 retryable").await;
 }
 
 #[tokio::test]
@@ -97,12 +97,12 @@ async fn failures_at_an_endpoint() {
         }
     })
     .await;
-    let proxy = Proxy::with(|r| {
+    let impatient = Proxy::with(|r| {
         r.protocol = Protocol::H2;
         r.client.base_mut().attempt_timeout = Some(Duration::from_millis(50));
     });
-    proxy.names.bind(0, "/svc/web", &[backend.addr]);
-    check(&proxy, |_| {}, "503", "200 grpc 4").await;
+    impatient.names.bind(0, "/svc/web", &[backend.addr]);
+    check(&impatient, |_| {}, "503", "200 grpc 4").await;
     // Others have time, however busy the machine is.
     let proxy = h2_proxy(&[backend.addr]);
     let reset = Reason::INADEQUATE_SECURITY.to_string();

@@ -321,7 +321,8 @@ async fn a_silent_client_is_asked_again_and_again() {
     let proxy = Proxy::with(|r| {
         r.protocol = Protocol::H2;
         r.servers[0].h2.ping_interval = Duration::from_millis(20);
-        r.servers[0].h2.ping_timeout = Duration::from_millis(500);
+        // Nobody who answers takes as long; it is looked whether one has answered when it is over.
+        r.servers[0].h2.ping_timeout = Duration::from_secs(2);
     });
     proxy.names.bind(0, "/svc/web", &[backend.addr]);
     let mut peer = proxy.connect().await;
@@ -334,7 +335,7 @@ async fn a_silent_client_is_asked_again_and_again() {
         .write_all(&[&settings[..], &get].concat())
         .await
         .unwrap();
-    for _ in 0..5 {
+    for _ in 0..2 {
         let payload = frame(&mut peer, 6).await;
         let pong = [&[0, 0, 8, 6, 1, 0, 0, 0, 0][..], &payload].concat();
         peer.stream.write_all(&pong).await.unwrap();

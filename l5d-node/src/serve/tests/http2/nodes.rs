@@ -13,7 +13,7 @@ struct Tap {
 
 impl Tap {
     async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let addr = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(target));
         let begun: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -62,7 +62,7 @@ async fn h2spec_finds_nothing() {
     proxy.names.bind(0, "/svc/it", &[backend.addr]);
     let port = proxy.addr.port().to_string();
     let mut run = Command::new(h2spec);
-    run.args(["--strict", "--timeout", "10", "--port", &port])
+    run.args(["--strict", "--timeout", "120", "--port", &port])
         .kill_on_drop(true);
     let output = run.output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

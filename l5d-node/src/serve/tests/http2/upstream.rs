@@ -64,7 +64,7 @@ async fn more_than_all_connections_have_room_for_wait() {
 #[tokio::test]
 async fn goaway_loses_nothing() {
     // Each connection takes five streams and says goodbye: some streams are above its last one.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = ports::listen();
     let addr = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
         let mut open = tokio::task::JoinSet::new();
@@ -149,7 +149,8 @@ async fn a_silent_endpoint_is_found_out() {
     let proxy = Proxy::with(|r| {
         r.protocol = Protocol::H2;
         let mut all = crate::config::ClientSettings::default();
-        all.h2.ping_interval = Duration::from_millis(50);
+        // Long enough for the request to leave first, however slow the machine.
+        all.h2.ping_interval = Duration::from_secs(1);
         all.h2.ping_timeout = Duration::from_millis(50);
         r.client = crate::config::Settings::all(all);
     });
