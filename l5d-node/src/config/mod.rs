@@ -47,7 +47,7 @@ mod tests;
 
 pub use effective::effective;
 pub use identity::IdentityError;
-pub use read::read;
+pub use read::{read, read_asking};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use l5d_config::asked::Questions;
 use l5d_config::{Mistake, Mistakes, Reader, Scalars};
 use l5d_naming::{Dtab, Path, TransformerSpec};
 use regex::Regex;
@@ -368,6 +369,15 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 impl Config {
     /// Reads and checks a configuration. `name` is what mistakes call the file. Also gives warnings.
     pub fn read(name: &str, text: &str, env: Env<'_>) -> Result<(Self, Vec<Mistake>), Mistakes> {
+        Self::read_asking(name, text, env).map(|(config, warnings, _)| (config, warnings))
+    }
+
+    /// As [`Config::read`], with every key that the file was asked for, there or not.
+    pub fn read_asking(
+        name: &str,
+        text: &str,
+        env: Env<'_>,
+    ) -> Result<(Self, Vec<Mistake>, Questions), Mistakes> {
         let reader = Reader::open(name, text, Scalars::Strict)?;
         let config = reader.top().map(|top| {
             let (interfaces, conflicts) = interfaces::interfaces(&top, env);
@@ -391,7 +401,9 @@ impl Config {
             check::server_conflicts(&reader, &conflicts, &admin_claim);
             config
         });
-        reader.finish(config)
+        let questions = reader.questions();
+        let (config, warnings) = reader.finish(config)?;
+        Ok((config, warnings, questions))
     }
 
     /// What is in force, defaults included, secrets left out: for the log and `/config.json`.

@@ -21,6 +21,8 @@ pub struct Field<'a> {
     value: Option<&'a Value>,
     key_spot: Spot,
     name: String,
+    /// Its place among all that is asked ([`crate::asked`]).
+    pattern: String,
 }
 
 impl<'a> Field<'a> {
@@ -29,12 +31,14 @@ impl<'a> Field<'a> {
         value: Option<&'a Value>,
         key_spot: Spot,
         name: String,
+        pattern: String,
     ) -> Self {
         Self {
             reader,
             value,
             key_spot,
             name,
+            pattern,
         }
     }
 
@@ -71,6 +75,7 @@ impl<'a> Field<'a> {
 
     /// Text. Strict readers refuse numbers and booleans.
     pub fn string(self) -> Option<String> {
+        self.takes("text");
         let scalar = self.scalar("text")?;
         let is_other = scalar.is_number() || scalar.as_bool().is_some();
         if is_other && !self.reader.is_lenient() {
@@ -83,6 +88,7 @@ impl<'a> Field<'a> {
 
     /// Text or a number, as text: for keys that take both, such as a port by name or number.
     pub fn word(self) -> Option<String> {
+        self.takes("text or a number");
         let scalar = self.scalar("text or a number")?;
         if scalar.as_bool().is_some() && !self.reader.is_lenient() {
             self.wrong("text or a number", None);
@@ -93,6 +99,7 @@ impl<'a> Field<'a> {
 
     /// `true` or `false`.
     pub fn boolean(self) -> Option<bool> {
+        self.takes("true or false");
         let scalar = self.scalar("true or false")?;
         let found = match scalar.text.as_str() {
             // Those of YAML 1.1 (node-proxy trap 31).
@@ -108,12 +115,13 @@ impl<'a> Field<'a> {
 
     /// A whole number in this range.
     pub fn integer(self, range: RangeInclusive<i64>) -> Option<i64> {
-        let expected = match (*range.start(), *range.end()) {
-            (0, i64::MAX) => "an integer that is not negative".to_owned(),
-            (from, i64::MAX) => format!("an integer of at least {from}"),
-            (from, to) => format!("an integer from {from} to {to}"),
-        };
-        let scalar = self.scalar(&expected)?;
+        let expected = between(*range.start(), *range.end());
+        self.takes(&expected);
+        self.whole(range, &expected)
+    }
+
+    fn whole(self, range: RangeInclusive<i64>, expected: &str) -> Option<i64> {
+        let scalar = self.scalar(expected)?;
         let is_allowed = scalar.is_number() || self.reader.is_lenient();
         let found = scalar
             .text
@@ -123,7 +131,7 @@ impl<'a> Field<'a> {
         if found.is_none() {
             let is_quoted = !is_allowed && scalar.text.parse::<i64>().is_ok();
             let help = is_quoted.then(|| "write it without quotes".to_owned());
-            self.wrong(&expected, help);
+            self.wrong(expected, help);
         }
         found
     }
@@ -131,6 +139,7 @@ impl<'a> Field<'a> {
     /// A finite number in this range.
     pub fn number(self, range: RangeInclusive<f64>) -> Option<f64> {
         let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.takes(&expected);
         let scalar = self.scalar(&expected)?;
         let is_allowed = scalar.is_number() || self.reader.is_lenient();
         let found = scalar
@@ -146,11 +155,14 @@ impl<'a> Field<'a> {
 
     /// A port, 0 to 65535.
     pub fn port(self) -> Option<u16> {
-        self.integer(0..=65_535).and_then(|n| u16::try_from(n).ok())
+        self.takes("a port");
+        let port = self.whole(0..=65_535, &between(0, 65_535));
+        port.and_then(|n| u16::try_from(n).ok())
     }
 
     /// An IP address, not a host name.
     pub fn ip(self) -> Option<IpAddr> {
+        self.takes("an IP address");
         let expected = "an IP address such as 0.0.0.0 or ::1, not a host name";
         let scalar = self.scalar(expected)?;
         let found = scalar.text.parse().ok();
@@ -162,18 +174,21 @@ impl<'a> Field<'a> {
 
     /// Milliseconds.
     pub fn millis(self) -> Option<Duration> {
-        self.integer(0..=MAX_MILLIS)
+        self.takes("milliseconds");
+        self.whole(0..=MAX_MILLIS, &between(0, MAX_MILLIS))
             .map(|ms| Duration::from_millis(ms.unsigned_abs()))
     }
 
     /// Seconds.
     pub fn secs(self) -> Option<Duration> {
-        self.integer(0..=MAX_MILLIS / 1_000)
+        self.takes("seconds");
+        self.whole(0..=MAX_MILLIS / 1_000, &between(0, MAX_MILLIS / 1_000))
             .map(|s| Duration::from_secs(s.unsigned_abs()))
     }
 
     /// A path.
     pub fn path(self) -> Option<Path> {
+        self.takes("a path");
         let scalar = self.scalar("a path")?;
         match Path::parse(&scalar.text) {
             Ok(path) => Some(path),
@@ -187,6 +202,7 @@ impl<'a> Field<'a> {
 
     /// A dtab.
     pub fn dtab(self) -> Option<Dtab> {
+        self.takes("a dtab");
         let scalar = self.scalar("a dtab")?;
         match Dtab::parse(&scalar.text) {
             Ok(dtab) => Some(dtab),
@@ -205,23 +221,32 @@ impl<'a> Field<'a> {
 
     /// A map of keys.
     pub fn section(self) -> Option<Section<'a>> {
+        self.takes("a map");
         let value = self.value?;
         let Some(entries) = entries_of(&value.node) else {
             self.wrong("a map of keys", None);
             return None;
         };
-        Some(Section::new(self.reader, entries, value.spot, self.name))
+        Some(Section::new(
+            self.reader,
+            entries,
+            value.spot,
+            self.name,
+            self.pattern,
+        ))
     }
 
     /// A list, each item with its place. `None` only if it is absent or wrong.
     pub fn list(self) -> Option<Vec<Field<'a>>> {
+        self.takes("a list");
         let Node::List(items) = &self.value?.node else {
             self.wrong("a list", None);
             return None;
         };
         let field = |(i, item): (usize, &'a Value)| {
             let name = format!("{}[{i}]", self.name);
-            Field::new(self.reader, Some(item), item.spot, name)
+            let pattern = format!("{}[]", self.pattern);
+            Field::new(self.reader, Some(item), item.spot, name, pattern)
         };
         Some(items.iter().enumerate().map(field).collect())
     }
@@ -239,6 +264,14 @@ impl<'a> Field<'a> {
     /// A list of texts. Items that are none are mistakes and left out.
     pub fn strings(self) -> Option<Vec<String>> {
         Some(self.list()?.into_iter().filter_map(Field::string).collect())
+    }
+
+    /// Notes what the program asks of it.
+    fn takes(&self, what: &str) {
+        self.reader.note(&self.pattern, |asked| {
+            asked.takes.insert(what.to_owned());
+            asked.is_present |= self.value.is_some();
+        });
     }
 
     fn scalar(&self, expected: &str) -> Option<&'a Scalar> {
@@ -270,6 +303,14 @@ impl<'a> Field<'a> {
 
 /// About 292 years in milliseconds would still fit; a century is enough for anybody.
 const MAX_MILLIS: i64 = 100 * 365 * 24 * 3_600 * 1_000;
+
+fn between(from: i64, to: i64) -> String {
+    match (from, to) {
+        (0, i64::MAX) => "an integer that is not negative".to_owned(),
+        (from, i64::MAX) => format!("an integer of at least {from}"),
+        (from, to) => format!("an integer from {from} to {to}"),
+    }
+}
 
 /// What the parser expected and what it found.
 fn explain(error: &ParseError, content: &str) -> impl fmt::Display {

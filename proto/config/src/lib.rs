@@ -8,6 +8,7 @@
 //! Nothing here reads a file, waits, or knows what a key means, except for [`transformers`], which both programs have.
 
 mod align;
+pub mod asked;
 mod field;
 mod json;
 mod mistakes;

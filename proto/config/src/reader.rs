@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::asked::{Asked, Questions};
 use crate::limits;
 use crate::mistakes::{Gathered, Mistake, Mistakes};
 use crate::section::Section;
@@ -26,6 +27,7 @@ pub struct Reader {
     scalars: Scalars,
     mistakes: RefCell<Gathered>,
     warnings: RefCell<Gathered>,
+    questions: RefCell<Questions>,
 }
 
 impl Reader {
@@ -53,6 +55,7 @@ impl Reader {
             scalars,
             mistakes: RefCell::new(mistakes),
             warnings: RefCell::default(),
+            questions: RefCell::default(),
         })
     }
 
@@ -69,7 +72,13 @@ impl Reader {
             }
         };
         let spot = Spot::at(self.root.spot.start.min(self.source.text.trim_end().len()));
-        Some(Section::new(self, entries, spot, String::new()))
+        Some(Section::new(
+            self,
+            entries,
+            spot,
+            String::new(),
+            String::new(),
+        ))
     }
 
     /// Notes a mistake.
@@ -102,6 +111,33 @@ impl Reader {
     /// Whether nothing is wrong so far. Later checks that cost something can wait for it.
     pub fn is_good(&self) -> bool {
         self.mistakes.borrow().is_empty()
+    }
+
+    /// What the file was asked for so far.
+    pub fn questions(&self) -> Questions {
+        self.questions.borrow().clone()
+    }
+
+    pub(crate) fn note(&self, pattern: &str, change: impl FnOnce(&mut Asked)) {
+        let mut questions = self.questions.borrow_mut();
+        if !questions.keys.contains_key(pattern) {
+            questions.keys.insert(pattern.to_owned(), Asked::default());
+        }
+        if let Some(asked) = questions.keys.get_mut(pattern) {
+            change(asked);
+        }
+    }
+
+    pub(crate) fn note_kinds(
+        &self,
+        pattern: &str,
+        known: &[&'static str],
+        had: Option<&'static str>,
+    ) {
+        let mut questions = self.questions.borrow_mut();
+        let place = questions.kinds.entry(pattern.to_owned());
+        let (_, all) = place.or_insert_with(|| (known.to_vec(), std::collections::BTreeSet::new()));
+        all.extend(had);
     }
 
     pub(crate) fn is_lenient(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::asked::Standing;
 use crate::field::Field;
 use crate::reader::Reader;
 use crate::source::Spot;
@@ -14,6 +15,8 @@ pub struct Section<'a> {
     entries: &'a [Entry],
     spot: Spot,
     name: String,
+    /// Its place among all that is asked ([`crate::asked`]).
+    pattern: String,
     /// Keys that were asked for, whether they are there or not: the known ones.
     known: RefCell<Vec<&'static str>>,
     is_ignored: bool,
@@ -31,12 +34,19 @@ pub struct Kinds {
 }
 
 impl<'a> Section<'a> {
-    pub(crate) fn new(reader: &'a Reader, entries: &'a [Entry], spot: Spot, name: String) -> Self {
+    pub(crate) fn new(
+        reader: &'a Reader,
+        entries: &'a [Entry],
+        spot: Spot,
+        name: String,
+        pattern: String,
+    ) -> Self {
         Self {
             reader,
             entries,
             spot,
             name,
+            pattern,
             known: RefCell::default(),
             is_ignored: false,
         }
@@ -51,12 +61,17 @@ impl<'a> Section<'a> {
         let entry = self.entries.iter().find(|e| e.key == key);
         let value = entry.map(|e| &e.value).filter(|v| !v.is_null());
         let spot = entry.map_or(self.spot, |e| e.key_spot);
-        Field::new(self.reader, value, spot, self.place(key))
+        let pattern = self.pattern_of(key);
+        self.reader
+            .note(&pattern, |asked| asked.is_present |= value.is_some());
+        Field::new(self.reader, value, spot, self.place(key), pattern)
     }
 
     /// A key that must be there.
     pub fn need(&self, key: &'static str) -> Field<'a> {
         let field = self.key(key);
+        self.reader
+            .note(&self.pattern_of(key), |asked| asked.is_needed = true);
         if !field.is_present() {
             let of = match self.name.as_str() {
                 "" => String::new(),
@@ -79,15 +94,27 @@ impl<'a> Section<'a> {
     /// A key that is known but cannot be used: a mistake with this message if it is there.
     pub fn refuse(&self, key: &'static str, message: &str, help: Option<&str>) {
         let field = self.key(key);
+        self.stands(key, Standing::Refused);
         if field.is_present() {
             let help = help.map(str::to_owned);
             self.reader.mistake(field.key_spot(), message, help);
         }
     }
 
+    /// A key whose value is read and does nothing yet: a warning if it is there and says more than `false`.
+    pub fn without_effect(&self, key: &'static str) {
+        let field = self.key(key);
+        self.stands(key, Standing::WithoutEffect);
+        if field.is_present() && !field.is_text("false") {
+            let message = format!("`{key}` has no effect yet");
+            self.reader.warn(field.key_spot(), message, None);
+        }
+    }
+
     /// A key of earlier days that has no effect: a warning if it is there, whatever its value.
     pub fn legacy(&self, key: &'static str, why: &str) {
         let field = self.key(key);
+        self.stands(key, Standing::WithoutEffect);
         if field.is_present() {
             let message = format!("`{key}` has no effect: {why}");
             self.reader.warn(field.key_spot(), message, None);
@@ -96,14 +123,17 @@ impl<'a> Section<'a> {
 
     /// Reads `kind`. If it is absent or cannot be used, that is a mistake and the other keys are not looked at.
     pub fn kind(&mut self, kinds: &Kinds) -> Option<&'static str> {
+        let place = self.pattern.clone();
         let field = self.need("kind");
         let spot = field.spot();
         let kind = field.string();
         let known = kind
             .as_deref()
             .and_then(|kind| kinds.known.iter().find(|k| **k == kind).copied());
-        if known.is_none() {
-            self.is_ignored = true;
+        self.reader.note_kinds(&place, kinds.known, known);
+        match known {
+            Some(kind) => self.pattern = format!("{place}{{{kind}}}"),
+            None => self.is_ignored = true,
         }
         if let (None, Some(kind)) = (known, kind) {
             let (message, help) = kinds.explain(&kind);
@@ -119,7 +149,8 @@ impl<'a> Section<'a> {
             .iter()
             .map(|e| {
                 let name = self.place(&e.key);
-                let field = Field::new(self.reader, Some(&e.value), e.key_spot, name);
+                let pattern = self.pattern_of("*");
+                let field = Field::new(self.reader, Some(&e.value), e.key_spot, name, pattern);
                 (e.key.as_str(), field)
             })
             .collect()
@@ -153,6 +184,19 @@ impl<'a> Section<'a> {
             "" => key.to_owned(),
             name => format!("{name}.{key}"),
         }
+    }
+
+    fn pattern_of(&self, key: &str) -> String {
+        match self.pattern.as_str() {
+            "" => key.to_owned(),
+            pattern => format!("{pattern}.{key}"),
+        }
+    }
+
+    /// Notes that a key does nothing.
+    fn stands(&self, key: &str, standing: Standing) {
+        self.reader
+            .note(&self.pattern_of(key), |asked| asked.standing = standing);
     }
 
     fn report_unknown(&self) {

@@ -32,13 +32,8 @@ pub(super) const CLIENT: Later = Later {
 impl Later {
     /// Says so for each key that is there.
     pub(super) fn check(self, section: &Section<'_>) {
-        // What is said to be off is as it is.
         for key in self.without_effect {
-            let field = section.key(key);
-            if field.is_present() && !field.is_text("false") {
-                let message = format!("`{key}` has no effect yet");
-                section.reader().warn(field.key_spot(), message, None);
-            }
+            section.without_effect(key);
         }
     }
 }

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
+use l5d_config::asked::Questions;
 use l5d_config::{Field, Mistakes, Reader, Scalars, Section, Spot};
 
 use super::{Config, Router};
@@ -29,8 +30,17 @@ pub(super) const NOT_YET: &str = "is not supported yet";
 /// # Errors
 /// All mistakes of the file.
 pub fn read(name: &str, text: &str) -> Result<Config, Mistakes> {
+    read_asking(name, text).map(|(config, _)| config)
+}
+
+/// As [`read`], with every key that the file was asked for, there or not.
+///
+/// # Errors
+/// All mistakes of the file.
+pub fn read_asking(name: &str, text: &str) -> Result<(Config, Questions), Mistakes> {
     let reader = Reader::open(name, text, Scalars::Lenient)?;
     let made = reader.top().and_then(|top| top_level(&top));
+    let questions = reader.questions();
     let (mut config, warnings) = reader.finish(made)?;
     let mut told = HashSet::new();
     config.warnings = warnings
@@ -38,7 +48,7 @@ pub fn read(name: &str, text: &str) -> Result<Config, Mistakes> {
         .filter(|w| told.insert(w.message.as_str()))
         .map(|w| format!("{name}:{}:{}: {}", w.line, w.column, w.message))
         .collect();
-    Ok(config)
+    Ok((config, questions))
 }
 
 fn top_level(top: &Section<'_>) -> Option<Config> {
