@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::web::ListenError;
 
 pub use build::BuildError;
-pub use cli::main;
+pub use cli::{command, main};
 pub use logging::NoLevels;
 
 /// Why namerd does not start.

@@ -1,4 +1,4 @@
-//! `l5d-node CONFIG`.
+//! The program: arguments, the configuration file, signals, the exit code.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Parser;
-use l5d_node::admin::LogLevels;
-use l5d_node::app::{self, Options};
-use l5d_node::config::{self, ClientAuth, ClientTls, Config, Identity};
+use clap::{CommandFactory as _, Parser};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{AppError, Options, log};
+use crate::admin::LogLevels;
+use crate::config::{self, ClientAuth, ClientTls, Config, Identity};
 
 /// The node proxy: one on each host. Routes HTTP requests by name and follows a namerd, which binds the names.
 #[derive(Debug, Parser)]
-#[command(version, after_help = HELP)]
+#[command(name = "l5d-node", version, after_help = HELP)]
 struct Arguments {
     /// The configuration file, YAML or JSON; - reads standard input.
     config: PathBuf,
@@ -103,7 +104,8 @@ In a router's section, some more:
 Signals: SIGTERM and SIGINT end it after open requests (admin.shutdownGraceMs), a second one at once.
 Admin pages: http://localhost:9990/";
 
-fn main() -> ExitCode {
+/// Runs the program.
+pub fn main() -> ExitCode {
     // 1.x knows the flag with one dash.
     let arguments = std::env::args_os().map(|a| match a.to_str() {
         Some("-validate") => "--validate".into(),
@@ -119,6 +121,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command line, for manual pages and the reference.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = read(&arguments.config)?;
     let var = |name: &str| std::env::var(name).ok();
@@ -130,7 +137,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.check {
         let warnings = config
             .check_identity(&identity)
-            .map_err(app::AppError::Identity)?;
+            .map_err(AppError::Identity)?;
         for warning in config.warnings.iter().chain(&warnings) {
             eprintln!("warning: {warning}");
         }
@@ -138,7 +145,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{:#}", config::effective(&config));
         return Ok(());
     }
-    let levels = app::log();
+    let levels = log();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -168,7 +175,7 @@ async fn run(config: Config, identity: Identity, levels: Arc<dyn LogLevels>) -> 
         .into_iter()
         .collect::<Result<Vec<_>, _>>()
         .context("listening for signals")?;
-    let running = app::run(
+    let running = super::run(
         config,
         identity,
         Options {

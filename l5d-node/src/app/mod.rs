@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod admin_tests;
 mod background;
+pub mod cli;
 mod files;
 mod logging;
 #[cfg(test)]

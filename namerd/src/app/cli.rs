@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -130,6 +130,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line, for manual pages and the reference.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// The configuration and its warnings, or what is wrong.
 fn read(file: &str) -> Result<(Config, Vec<String>), String> {
     let (name, text) = if file == "-" {
@@ -154,7 +159,19 @@ fn read(file: &str) -> Result<(Config, Vec<String>), String> {
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 
+/// Whether everything can be built. Clients of other programs are built inside of a runtime, which contacts nobody here.
 fn check(file: &str, config: &Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("cannot start a runtime: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _entered = runtime.enter();
     match Core::check(config) {
         Ok(()) => {
             println!("{file}: ok");
@@ -230,6 +247,34 @@ impl Signals {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sources of every kind, none of which is there.
+    #[test]
+    fn a_file_is_checked_without_contacting_anybody() {
+        let api = "host: localhost, port: 1";
+        for storage in [
+            format!("kind: io.l5d.k8s, {api}"),
+            format!("kind: io.l5d.k8s.configMap, name: dtabs, {api}"),
+            "kind: io.l5d.etcd, port: 1".to_owned(),
+            "kind: io.l5d.consul, port: 1".to_owned(),
+        ] {
+            let text = format!(
+                "storage: {{{storage}}}\n\
+                 namers: [{{kind: io.l5d.k8s, {api}}}, {{kind: io.l5d.consul, port: 1}}, {{kind: io.l5d.dnssrv}}]\n\
+                 ingress: {{{api}}}\n\
+                 interfaces: [{{kind: io.l5d.mesh, auth: {{nodes: serviceAccount, {api}}}}}]\n\
+                 ca: {{kind: io.l5d.k8s.secret, trustDomain: cluster.local, {api}}}\n"
+            );
+            let (config, _) = Config::read("namerd.yml", &text, &|_| None).expect("good");
+            let code = format!("{:?}", check("namerd.yml", &config));
+            assert_eq!(code, format!("{:?}", ExitCode::SUCCESS), "{text}");
         }
     }
 }

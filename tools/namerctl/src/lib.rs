@@ -24,6 +24,8 @@ mod settings;
 mod shell;
 mod tls;
 
+pub use shell::command;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

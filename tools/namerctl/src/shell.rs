@@ -76,7 +76,7 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<()> {
 }
 
 /// The whole command line.
-pub(crate) fn command() -> Command {
+pub fn command() -> Command {
     CommandLine::command()
 }
 
