@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod chart;
 mod cluster;
+mod curl;
 mod kubectl;
 mod layers;
 mod original;

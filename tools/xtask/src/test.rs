@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
-use crate::{browser, cluster, layers, original};
+use crate::{browser, cluster, curl, layers, original};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
 pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Result<()> {
@@ -32,6 +32,9 @@ pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Resul
     }
     if browser::obtain() {
         tests.env("L5D_REQUIRE_BROWSER", "1");
+    }
+    if curl::obtain() {
+        tests.env("L5D_REQUIRE_CURL", "1");
     }
     let mut running = tests
         .stdout(Stdio::piped())
