@@ -6,10 +6,12 @@
 
 mod dial;
 pub mod h2;
+mod local;
 mod pool;
 mod stream;
 
 pub use dial::{ConnectError, Connection, dial, open_socket};
+pub use local::{Local, local};
 pub use pool::{IDLE_LIMIT, NoSession, Pool, Session};
 pub use stream::{ReadHalf, Socket, Stream, Tls, WriteHalf};
 

@@ -281,16 +281,11 @@ mod tests {
         let (pool, now) = (pool(|_| {}), Instant::now());
         let (a, _a) = pair(&listener).await;
         let (b, _b) = pair(&listener).await;
-        let last = b.stream.tcp().local_addr().unwrap();
+        let last = b.stream.local_addr().unwrap();
         pool.put(a, now);
         pool.put(b, now);
         assert_eq!(
-            pool.take(now, true)
-                .unwrap()
-                .stream
-                .tcp()
-                .local_addr()
-                .unwrap(),
+            pool.take(now, true).unwrap().stream.local_addr().unwrap(),
             last
         );
         assert_eq!(pool.len(), 1);
@@ -302,10 +297,10 @@ mod tests {
         let (pool, now) = (pool(|_| {}), Instant::now());
         let (closed, theirs) = pair(&listener).await;
         drop(theirs);
-        closed.stream.tcp().readable().await.unwrap();
+        closed.stream.tcp().unwrap().readable().await.unwrap();
         let (talks, mut theirs) = pair(&listener).await;
         theirs.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
-        talks.stream.tcp().readable().await.unwrap();
+        talks.stream.tcp().unwrap().readable().await.unwrap();
         pool.put(closed, now);
         pool.put(talks, now);
         assert!(pool.take(now, true).is_none());

@@ -1,4 +1,4 @@
-//! The bytes of a connection, plain or in TLS, and its two halves.
+//! The bytes of a connection, plain, in TLS or within the process, and its two halves.
 //!
 //! Plain ones cost one branch. The halves of one in TLS share the session: both belong to one task, and no borrow lives
 //! longer than one poll. Bytes are counted here, as HTTP has them, in both directions.
@@ -9,12 +9,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 use tokio_rustls::TlsStream;
 
 use super::ConnectionCounts;
+use super::local::Local;
 
 /// A connection's bytes.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ enum Io {
     Plain(TcpStream),
     /// In TLS, as client or as server.
     Tls(Tls),
+    /// Without a socket, to another router of this worker.
+    Local(Local),
 }
 
 /// A TLS session and the socket below it.
@@ -53,6 +58,7 @@ pub struct ReadHalf<'a> {
 enum ReadIo<'a> {
     Plain(tcp::ReadHalf<'a>),
     Tls(&'a Tls),
+    Local(&'a Local),
 }
 
 /// What goes out. TLS keeps what the socket does not take at once: whoever has written a message flushes.
@@ -66,6 +72,7 @@ pub struct WriteHalf<'a> {
 enum WriteIo<'a> {
     Plain(tcp::WriteHalf<'a>),
     Tls(&'a Tls),
+    Local(&'a Local),
 }
 
 // === impl Stream ===
@@ -85,6 +92,11 @@ impl Stream {
         Self::of(Io::Plain(tcp))
     }
 
+    /// An end of a connection within the process.
+    pub fn local(local: Local) -> Self {
+        Self::of(Io::Local(local))
+    }
+
     fn of(io: Io) -> Self {
         Self { io, counts: None }
     }
@@ -100,19 +112,59 @@ impl Stream {
         matches!(self.io, Io::Tls(_))
     }
 
-    /// The socket: for addresses and options, not for bytes.
-    pub fn tcp(&self) -> &TcpStream {
+    /// Whether it stays within the process.
+    pub fn is_local(&self) -> bool {
+        matches!(self.io, Io::Local(_))
+    }
+
+    /// The socket, if there is one: for its options, not for bytes.
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match &self.io {
-            Io::Plain(tcp) => tcp,
-            Io::Tls(tls) => &tls.socket,
+            Io::Plain(tcp) => Some(tcp),
+            Io::Tls(tls) => Some(&tls.socket),
+            Io::Local(_) => None,
         }
     }
 
-    /// The TLS session's state, such as the peer's certificates; `None` in clear text.
+    /// Where this end is. Costs a system call where there is a socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.io {
+            Io::Local(local) => Some(local.local_addr()),
+            _ => self.tcp()?.local_addr().ok(),
+        }
+    }
+
+    /// Who is at the other end. Costs a system call where there is a socket.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match &self.io {
+            Io::Local(local) => Some(local.peer_addr()),
+            _ => self.tcp()?.peer_addr().ok(),
+        }
+    }
+
+    /// Ends the connection so that nobody can take its end for one in order: when it is dropped, which follows.
+    pub fn reset(&self) {
+        if let Io::Local(local) = &self.io {
+            local.reset();
+        } else if let Some(tcp) = self.tcp() {
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// The TLS session's state; `None` where there is none.
     pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
         match &self.io {
-            Io::Plain(_) => None,
+            Io::Plain(_) | Io::Local(_) => None,
             Io::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+        }
+    }
+
+    /// The certificate that the peer has shown, if it has.
+    pub fn with_certificate<T>(&self, see: impl FnOnce(&CertificateDer<'_>) -> T) -> Option<T> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(tls) => tls.with_certificate(see),
+            Io::Local(local) => local.certificate().map(see),
         }
     }
 
@@ -125,6 +177,7 @@ impl Stream {
                 (ReadIo::Plain(read), WriteIo::Plain(write))
             }
             Io::Tls(tls) => (ReadIo::Tls(tls), WriteIo::Tls(tls)),
+            Io::Local(local) => (ReadIo::Local(local), WriteIo::Local(local)),
         };
         let read = ReadHalf { io: read, counts };
         (read, WriteHalf { io: write, counts })
@@ -137,14 +190,20 @@ impl Stream {
         let read = match &self.io {
             Io::Plain(tcp) => tcp.try_read(&mut byte),
             Io::Tls(tls) => tls.try_read(&mut byte),
+            Io::Local(local) => return local.is_quiet(),
         };
         matches!(read, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The same, asking the kernel.
     pub fn is_quiet(&self) -> bool {
+        let tcp = match &self.io {
+            Io::Plain(tcp) => tcp,
+            Io::Tls(tls) => &*tls.socket,
+            Io::Local(local) => return local.is_quiet(),
+        };
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = socket2::SockRef::from(self.tcp()).peek(&mut byte);
+        let peeked = socket2::SockRef::from(tcp).peek(&mut byte);
         matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 }
@@ -160,6 +219,7 @@ impl AsyncRead for Stream {
         let read = match &mut this.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_read(cx, buf),
+            Io::Local(local) => local.poll_read(cx, buf),
         };
         received(this.counts.as_deref(), buf.filled().len() - before);
         read
@@ -176,6 +236,7 @@ impl AsyncWrite for Stream {
         let written = match &mut this.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write(cx, buf),
+            Io::Local(local) => local.poll_write(cx, &[io::IoSlice::new(buf)]),
         };
         sent(this.counts.as_deref(), &written);
         written
@@ -190,19 +251,21 @@ impl AsyncWrite for Stream {
         let written = match &mut this.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_write_vectored(cx, bufs),
+            Io::Local(local) => local.poll_write(cx, bufs),
         };
         sent(this.counts.as_deref(), &written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self.io, Io::Plain(_))
+        !self.is_tls()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().io {
             Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_flush(cx),
+            Io::Local(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -210,6 +273,10 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().io {
             Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Io::Tls(tls) => Pin::new(tls.session.get_mut()).poll_shutdown(cx),
+            Io::Local(local) => {
+                local.shutdown();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -217,6 +284,12 @@ impl AsyncWrite for Stream {
 // === impl Tls ===
 
 impl Tls {
+    fn with_certificate<T>(&self, see: impl FnOnce(&CertificateDer<'_>) -> T) -> Option<T> {
+        let session = self.session.borrow();
+        let own = session.get_ref().1.peer_certificates()?.first()?;
+        Some(see(own))
+    }
+
     fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buf = ReadBuf::new(bytes);
         let mut session = self.session.borrow_mut();
@@ -285,11 +358,12 @@ impl AsyncWrite for Socket {
 // === impl ReadHalf ===
 
 impl ReadHalf<'_> {
-    /// The TLS session's state; `None` in clear text.
-    pub fn with_session<T>(&self, see: impl FnOnce(&rustls::CommonState) -> T) -> Option<T> {
+    /// The certificate that the peer has shown, if it has.
+    pub fn with_certificate<T>(&self, see: impl FnOnce(&CertificateDer<'_>) -> T) -> Option<T> {
         match &self.io {
             ReadIo::Plain(_) => None,
-            ReadIo::Tls(tls) => Some(see(tls.session.borrow().get_ref().1)),
+            ReadIo::Tls(tls) => tls.with_certificate(see),
+            ReadIo::Local(local) => local.certificate().map(see),
         }
     }
 
@@ -305,6 +379,10 @@ impl ReadHalf<'_> {
                 }
                 tls.socket.readable().await
             }
+            ReadIo::Local(local) => {
+                local.readable().await;
+                Ok(())
+            }
         }
     }
 
@@ -313,6 +391,7 @@ impl ReadHalf<'_> {
         match &self.io {
             ReadIo::Plain(read) => read.peer_addr().ok(),
             ReadIo::Tls(tls) => tls.socket.peer_addr().ok(),
+            ReadIo::Local(local) => Some(local.peer_addr()),
         }
     }
 
@@ -321,15 +400,17 @@ impl ReadHalf<'_> {
         match &self.io {
             ReadIo::Plain(read) => read.try_read(bytes),
             ReadIo::Tls(tls) => tls.try_read(bytes),
+            ReadIo::Local(local) => local.try_read(bytes),
         }
     }
 
-    /// When the connection has failed; its orderly end is no failure.
+    /// When the connection has failed; its orderly end is no failure. Within the process it has when nobody is left to read.
     pub async fn failed(&self) {
         // Whatever is said of a connection that cannot be asked: it has failed.
         let _ = match &self.io {
             ReadIo::Plain(read) => read.ready(Interest::ERROR).await,
             ReadIo::Tls(tls) => tls.socket.ready(Interest::ERROR).await,
+            ReadIo::Local(local) => return local.left().await,
         };
     }
 }
@@ -345,6 +426,7 @@ impl AsyncRead for ReadHalf<'_> {
         let read = match &mut this.io {
             ReadIo::Plain(read) => Pin::new(read).poll_read(cx, buf),
             ReadIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_read(cx, buf),
+            ReadIo::Local(local) => local.poll_read(cx, buf),
         };
         received(this.counts, buf.filled().len() - before);
         read
@@ -363,6 +445,7 @@ impl AsyncWrite for WriteHalf<'_> {
         let written = match &mut this.io {
             WriteIo::Plain(write) => Pin::new(write).poll_write(cx, buf),
             WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_write(cx, buf),
+            WriteIo::Local(local) => local.poll_write(cx, &[io::IoSlice::new(buf)]),
         };
         sent(this.counts, &written);
         written
@@ -372,6 +455,7 @@ impl AsyncWrite for WriteHalf<'_> {
         match &mut self.get_mut().io {
             WriteIo::Plain(write) => Pin::new(write).poll_flush(cx),
             WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_flush(cx),
+            WriteIo::Local(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -379,6 +463,10 @@ impl AsyncWrite for WriteHalf<'_> {
         match &mut self.get_mut().io {
             WriteIo::Plain(write) => Pin::new(write).poll_shutdown(cx),
             WriteIo::Tls(tls) => Pin::new(&mut *tls.session.borrow_mut()).poll_shutdown(cx),
+            WriteIo::Local(local) => {
+                local.shutdown();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }

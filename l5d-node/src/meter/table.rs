@@ -75,6 +75,7 @@ metrics! {
     STATUS_CLASS Counter "status/<class>" "" [Server, Client] "Responses with a status of this class; error: none";
     CLASS_TIME Summary "time/<class>" "ms" [Server] "Time to the end of responses of this class";
     CONNECTS Counter "connects" "" [Server, Client] "Connections opened";
+    LOCAL_CONNECTS Counter "local_connects" "" [Server] "Those of them that another router of this process opened, without a socket";
     CLOSES Counter "closes" "" [Server, Client] "Connections closed";
     CONNECTIONS Gauge "connections" "" [Server, Client] "Open connections, idle ones included";
     CONNECTION_DURATION Summary "connection_duration" "ms" [Server, Client] "How long connections lived";

@@ -93,10 +93,12 @@ async fn run(server: Rc<Server>, mut stream: Stream) -> u64 {
         (next, rest, client.labels)
     };
     match next {
-        Next::Close => linger(&mut stream).await,
-        Next::Reset => {
-            let _ = socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+        // Within the process nothing destroys what is under way.
+        Next::Close if stream.is_local() => {
+            let _ = stream.shutdown().await;
         }
+        Next::Close => linger(&mut stream).await,
+        Next::Reset => stream.reset(),
         Next::Http2 => {
             // Boxed, as below: a connection in HTTP/1 holds no room for it.
             let about = h2::About::of(&server, &stream, labels);
@@ -120,8 +122,7 @@ pub(super) async fn converse(server: Rc<Server>, stream: Stream) -> u64 {
 /// What stands for the two ends in `Forwarded`.
 pub(crate) fn labels(server: &Server, stream: &Stream) -> Option<Labels> {
     server.config.forwarded.as_ref()?;
-    let tcp = stream.tcp();
-    let ends = (tcp.local_addr().ok(), tcp.peer_addr().ok());
+    let ends = (stream.local_addr(), stream.peer_addr());
     let label = &server.router.config.label;
     Labels::new(
         &server.config,

@@ -149,11 +149,7 @@ impl ClientHalf for Client<'_> {
     }
 
     fn client_cert(&self) -> Option<String> {
-        let told = self.read.with_session(|session| {
-            let own = session.peer_certificates()?.first()?;
-            Some(forwarded_cert(own))
-        });
-        told.flatten()
+        self.read.with_certificate(forwarded_cert)
     }
 
     fn take(&mut self, request: &Request) {

@@ -4,6 +4,7 @@
 //! another process may be among them: a new process listens beside an old one that drains (node-proxy 16.5). It never serves a
 //! connection, and never holds more of them than its worker may have.
 
+use std::future::ready;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connection;
 use super::worker::{Open, Server};
 use crate::config::SocketOptions;
-use crate::connect::Stream;
+use crate::connect::{Local, Stream};
 
 /// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -126,27 +127,10 @@ async fn enter(server: &Server, stream: TcpStream) -> Option<Stream> {
 async fn take(server: &Rc<Server>, accepted: io::Result<(TcpStream, SocketAddr)>) {
     match accepted {
         Ok((stream, _)) => {
-            let open = Open::new(&server.worker);
-            server.stats.connections.opened();
-            let counted = Rc::clone(server);
-            server.worker.tasks.spawn_local(async move {
-                let (start, stats) = (Instant::now(), counted.stats.clone());
-                let requests = match enter(&counted, stream).await {
-                    Some(stream) => {
-                        let is_tls = stream.is_tls();
-                        let stream = stream.counted(stats.connections.clone());
-                        stats.tls_connections.add(is_tls.into());
-                        let requests = connection::converse(counted, stream).await;
-                        if is_tls {
-                            stats.tls_connections.dec();
-                        }
-                        requests
-                    }
-                    None => 0,
-                };
-                drop(open);
-                stats.connections.closed(start.elapsed());
-                stats.connection_requests.observe_number(requests);
+            let (open, entering) = (Open::new(&server.worker), Rc::clone(server));
+            begin(server, async move {
+                let stream = enter(&entering, stream).await?;
+                Some((stream, Some(open)))
             });
         }
         Err(e) => {
@@ -155,6 +139,41 @@ async fn take(server: &Rc<Server>, accepted: io::Result<(TcpStream, SocketAddr)>
             tokio::time::sleep(FAILED_REST).await;
         }
     }
+}
+
+/// Serves a connection that another router of this worker has opened within the process. It needs no file, so it is none of
+/// those that a worker has a limit of; it is bounded by the requests that others have brought.
+pub(super) fn take_local(server: &Rc<Server>, stream: Local) {
+    server.stats.local_connects.inc();
+    begin(server, ready(Some((Stream::local(stream), None))));
+}
+
+/// Serves a connection, once it is let in, in a task of its own.
+fn begin(
+    server: &Rc<Server>,
+    enters: impl Future<Output = Option<(Stream, Option<Open>)>> + 'static,
+) {
+    server.stats.connections.opened();
+    let counted = Rc::clone(server);
+    server.worker.tasks.spawn_local(async move {
+        let (start, stats) = (Instant::now(), counted.stats.clone());
+        let requests = match enters.await {
+            Some((stream, open)) => {
+                let is_tls = stream.is_tls();
+                let stream = stream.counted(stats.connections.clone());
+                stats.tls_connections.add(is_tls.into());
+                let requests = connection::converse(counted, stream).await;
+                if is_tls {
+                    stats.tls_connections.dec();
+                }
+                drop(open);
+                requests
+            }
+            None => 0,
+        };
+        stats.connections.closed(start.elapsed());
+        stats.connection_requests.observe_number(requests);
+    });
 }
 
 #[cfg(test)]

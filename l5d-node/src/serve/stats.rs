@@ -50,6 +50,8 @@ pub(crate) struct WorkerStats {
 pub(crate) struct ServerStats {
     pub(crate) requests: RequestCounts,
     pub(crate) connections: Arc<ConnectionCounts>,
+    /// Of them those that were opened within the process.
+    pub(crate) local_connects: Counter,
     /// Of them in TLS.
     pub(crate) tls_connections: Counter,
     /// Connections that could not be accepted.
@@ -327,6 +329,7 @@ impl Measured for ServerStats {
         self.requests.status.read(to);
         self.failures.read(&table::EXCEPTIONS, to);
         self.connections.read(to);
+        to.add(&table::LOCAL_CONNECTS, &self.local_connects);
         to.add(&table::TLS_CONNECTIONS, &self.tls_connections);
         to.add(&table::ACCEPT_FAILURES, &self.accept_failures);
         to.add(&table::REQUEST_CONCURRENCY, &self.requests.pending);

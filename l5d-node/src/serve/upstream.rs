@@ -1,16 +1,19 @@
 //! The upstream half of an attempt: what carries a request to an endpoint, and how it is come by.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::listener;
 use super::policy::Walk;
 use super::respond::{Failure, SHOWN_ADDRESSES};
 use crate::balance::{Balancer, Endpoint, Lease, Session};
 use crate::config::Protocol;
 use crate::connect::h2::{Handle, Slot};
-use crate::connect::{ConnectError, Connection, dial};
+use crate::connect::{ConnectError, Connection, Local, Stream, dial, local};
+use crate::tls::{Connector, within};
 
 /// What carries one request to an endpoint.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ impl Upstream {
             Self::Http1(http1) => http1.is_reused,
             Self::Http2(handle) => handle.is_reused,
         }
+    }
+
+    /// Whether it is a connection within the process.
+    fn is_local(&self) -> bool {
+        matches!(self, Self::Http1(http1) if http1.connection.stream.is_local())
     }
 
     /// Keeps what can be used again; the exchange on it has ended well.
@@ -69,9 +77,18 @@ impl Walk<'_> {
             && !(request.is_connect || request.upgrades || request.expects_continue)
     }
 
-    /// Whether the endpoint is to be asked if it takes such requests in HTTP/2.
-    pub(super) fn asks(&self, balancer: &Balancer, lease: &Lease, now: Instant) -> bool {
-        self.may_carry(balancer) && lease.endpoint().multiplexed().is_unknown(now)
+    /// Whether the endpoint is to be asked if it takes such requests in HTTP/2: not within the process, where streams save
+    /// nothing.
+    pub(super) fn asks(
+        &self,
+        balancer: &Balancer,
+        lease: &Lease,
+        upstream: &Upstream,
+        now: Instant,
+    ) -> bool {
+        !upstream.is_local()
+            && self.may_carry(balancer)
+            && lease.endpoint().multiplexed().is_unknown(now)
     }
 
     /// What carries the request to the leased endpoint. `fresh`: not over a connection that was used before. `is_repeatable`:
@@ -138,10 +155,23 @@ impl Walk<'_> {
             let protocol = router.config.protocol;
             router.tls.connector(cluster, client, protocol)
         });
+        if let Some(stream) = self.within(addr, connector) {
+            return Ok(Connection::new(Stream::local(stream), counts));
+        }
         match connector {
             None => dial(addr, limit, counts).await,
             Some(connector) => connector.dial(addr, limit, counts).await,
         }
+    }
+
+    /// The near end of a connection to a server of this process, where no rule needs a socket: nobody has to prove anything
+    /// but what this node knows of itself.
+    fn within(&self, addr: SocketAddr, connector: Option<&Connector>) -> Option<Local> {
+        let server = self.server.worker.server_at(addr)?;
+        let certificate = within(connector, server.acceptor.as_deref())?;
+        let (near, far) = local(addr, certificate);
+        listener::take_local(&server, far);
+        Some(near)
     }
 
     /// A shared connection: one that is open, or a new one for all who wait for it.
@@ -173,11 +203,14 @@ impl Walk<'_> {
         if left.is_zero() {
             return Err(self.no_time_to_connect(balancer));
         }
+        if self.is_own(endpoint.addr) {
+            return Err(Failure::own_address(endpoint.addr, &self.route.shown));
+        }
         let limit = balancer.client.connect_timeout.min(left);
         let (begin, stats) = (Instant::now(), &balancer.stats);
         match self.open(balancer, endpoint.addr, limit).await {
             Ok(connection) => {
-                let from = connection.stream.tcp().local_addr().ok().map(|a| a.ip());
+                let from = connection.stream.local_addr().map(|a| a.ip());
                 if self.server.router.is_own(endpoint.addr, from) {
                     return Err(Failure::own_address(endpoint.addr, &self.route.shown));
                 }
@@ -192,6 +225,12 @@ impl Walk<'_> {
                 Err(self.connect_failed(balancer, endpoint, &e.to_string()))
             }
         }
+    }
+
+    /// Whether a connection would lead to the request's own router.
+    fn is_own(&self, addr: SocketAddr) -> bool {
+        let there = self.server.worker.server_at(addr);
+        there.is_some_and(|server| Rc::ptr_eq(&server.router, &self.server.router))
     }
 
     fn connect_failed(&self, balancer: &Balancer, endpoint: &Endpoint, why: &str) -> Failure {

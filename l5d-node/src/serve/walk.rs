@@ -199,7 +199,9 @@ impl Walk<'_> {
             self.judge.begin(can_repeat);
             let takes_back = self.wants_back(&balancer, &tries, addr, can_repeat, now);
             let is_offered = Cell::new(false);
-            let offer = self.asks(&balancer, &lease, now).then_some(&is_offered);
+            let offer = self
+                .asks(&balancer, &lease, &upstream, now)
+                .then_some(&is_offered);
             let outcome = self
                 .attempt(client, &balancer, &leaf, &mut upstream, takes_back, offer)
                 .await;

@@ -1,8 +1,8 @@
 //! Workers: each a thread with a runtime, listeners, connections, pools and balancers of its own.
 
-use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::cell::{OnceCell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     /// Requests at once, of all servers.
     pub(crate) total: Total,
     pub(crate) connections: Connections,
+    /// All that listen, for as long as the worker runs.
+    servers: OnceCell<Vec<(SocketAddr, Weak<Server>)>>,
 }
 
 /// How many clients are connected to a worker, and how many may be.
@@ -123,6 +125,9 @@ const SWEEP: Duration = Duration::from_secs(2);
 /// instead of a connection that ends as the next request is written.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
+/// Nothing is sent to it.
+const ANY_PORT: u16 = 9;
+
 /// For telling peers that what is still open will not be finished.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -155,8 +160,10 @@ impl Setup {
                 most: self.most_connections,
                 ended: Notify::new(),
             },
+            servers: OnceCell::new(),
         });
         let mut routers = Vec::new();
+        let mut servers = Vec::new();
         let listeners = std::mem::take(&mut self.listeners);
         for (i, listeners) in listeners.into_iter().enumerate() {
             let router = Rc::new(self.router(i));
@@ -170,10 +177,12 @@ impl Setup {
                     admission: self.admissions[i][s].clone(),
                 });
                 let listener = tokio::net::TcpListener::from_std(listener)?;
+                servers.push((self.addresses[i][s], server.clone()));
                 worker.tasks.spawn_local(listener::accept(server, listener));
             }
             routers.push(router);
         }
+        worker.know(&servers);
         self.watch(&routers).await;
         drain.start();
         let idle_grace = IDLE_GRACE.min(self.grace / 2);
@@ -259,6 +268,43 @@ impl Router {
 
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
+}
+
+/// Whether an address is one of this host, as this process sees it: what is sent there would come from there. Sends nothing.
+fn is_here(ip: IpAddr) -> bool {
+    let source = || {
+        let socket = UdpSocket::bind(match ip {
+            IpAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            IpAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+        })?;
+        socket.connect((ip, ANY_PORT))?;
+        socket.local_addr()
+    };
+    is_loopback(ip) || source().is_ok_and(|source: SocketAddr| source.ip() == ip)
+}
+
+impl Worker {
+    fn know(&self, servers: &[(SocketAddr, Rc<Server>)]) {
+        let known = servers.iter().map(|(addr, s)| (*addr, Rc::downgrade(s)));
+        // Done once.
+        let _ = self.servers.set(known.collect());
+    }
+
+    /// The server that a connection to `addr` would reach, if it is one of this process: who listens at the very address goes
+    /// before who listens at all of this host. Costs system calls only where the port is one of ours.
+    pub(crate) fn server_at(&self, addr: SocketAddr) -> Option<Rc<Server>> {
+        let servers = self.servers.get()?;
+        let find = |ip: IpAddr| {
+            let at = SocketAddr::new(ip, addr.port());
+            let found = servers.iter().find(|(own, _)| *own == at)?;
+            found.1.upgrade()
+        };
+        let everywhere: IpAddr = match addr {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        find(addr.ip()).or_else(|| find(everywhere).filter(|_| is_here(addr.ip())))
+    }
 }
 
 impl Server {

@@ -98,6 +98,11 @@ impl Acceptor {
         }
     }
 
+    /// Whether it lets in nodes by what this one believes.
+    pub(super) fn is_for_nodes(&self) -> bool {
+        matches!(self.kind, Kind::Node { .. })
+    }
+
     /// What has happened.
     pub fn counts(&self) -> &AcceptorCounts {
         &self.counts

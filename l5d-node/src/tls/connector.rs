@@ -140,6 +140,14 @@ impl Connector {
         }
     }
 
+    /// Who this node is, where it speaks with other nodes and knows.
+    pub(super) fn own(&self) -> Option<Arc<Identity>> {
+        match &self.kind {
+            Kind::Node { own, .. } => own.get(),
+            Kind::Configured { .. } => None,
+        }
+    }
+
     /// Whether this node cannot say who it is.
     fn is_nobody(&self) -> bool {
         matches!(&self.kind, Kind::Node { own, .. } if own.get().is_none())

@@ -30,6 +30,7 @@ use std::time::Duration;
 use l5d_naming::Path;
 use l5d_tls::TlsError;
 use l5d_tls::client::Material;
+use rustls_pki_types::CertificateDer;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::watched::{Look, Watched};
@@ -301,6 +302,21 @@ fn has(router: &Router, transformer: &str) -> bool {
 fn leads_to_nodes(cluster: &Path) -> bool {
     let mut elems = cluster.elems().iter().map(|elem| elem.as_bytes());
     elems.next() == Some(b"%") && elems.next() == Some(TO_NODES.as_bytes())
+}
+
+/// How a connection of this process to one of its own listeners does without a socket: `Some` with the certificate that both
+/// ends would be shown, if they would. `None`: an end has something to prove by a handshake, or no identity yet.
+pub fn within(
+    connector: Option<&Connector>,
+    acceptor: Option<&Acceptor>,
+) -> Option<Option<CertificateDer<'static>>> {
+    match (connector, acceptor) {
+        (None, None) => Some(None),
+        (Some(connector), Some(acceptor)) if acceptor.is_for_nodes() => {
+            Some(Some(connector.own()?.certificate().clone()))
+        }
+        _ => None,
+    }
 }
 
 /// The name of a protocol that was agreed upon in the handshake.

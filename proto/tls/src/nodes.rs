@@ -113,6 +113,12 @@ impl Identity {
         &self.id
     }
 
+    /// What others are shown.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        // One was checked to be there.
+        &self.key.cert[0]
+    }
+
     /// From when the certificate holds, in seconds of Unix time.
     pub fn not_before(&self) -> i64 {
         self.validity.0

@@ -23,14 +23,11 @@ pub(crate) struct About {
 impl About {
     pub(crate) fn of(server: &Server, stream: &Stream, labels: Option<Labels>) -> Self {
         let is_told = !server.router.teller.is_silent();
-        let certificate = stream.with_session(|session| {
-            let own = session.peer_certificates()?.first()?;
-            Some(Rc::new(own.clone().into_owned()))
-        });
+        let certificate = stream.with_certificate(|own| Rc::new(own.clone().into_owned()));
         Self {
             labels: labels.map(Rc::new),
-            remote: is_told.then(|| stream.tcp().peer_addr().ok()).flatten(),
-            certificate: certificate.flatten(),
+            remote: is_told.then(|| stream.peer_addr()).flatten(),
+            certificate,
         }
     }
 }

@@ -18,6 +18,7 @@ mod table;
 mod telling;
 mod tls;
 mod tunnels;
+mod within;
 
 use std::collections::HashMap;
 use std::future::Future;
