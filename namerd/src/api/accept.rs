@@ -124,7 +124,7 @@ pub(super) async fn serve_connection<IO>(
             None
         }),
     ];
-    let Some(ended) = beside.run(lives).await.flatten() else {
+    let Some(ended) = beside.run(lives).await else {
         return;
     };
     if let Err(error) = ended {

@@ -7,12 +7,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -65,29 +63,132 @@ impl Beside {
     pub(super) async fn run<'a, T: 'a>(
         &self,
         lives: impl IntoIterator<Item = BoxFuture<'a, T>>,
-    ) -> Option<T> {
-        // Each is polled only when it was woken itself.
-        let mut parts: FuturesUnordered<BoxFuture<'a, Option<T>>> = lives
-            .into_iter()
-            .map(|life| Box::pin(async move { Some(life.await) }) as BoxFuture<'a, Option<T>>)
+    ) -> T {
+        let calls = Arc::new(Calls::default());
+        let part = |bit: u32, life| Part::new(&calls, 1 << bit, life);
+        let mut lives: Vec<_> = (1..)
+            .zip(lives)
+            .map(|(bit, life)| part(bit, life))
             .collect();
+        let mut first: Option<Part<'static, ()>> = None;
+        let mut has_come = false;
         std::future::poll_fn(move |cx| {
-            loop {
-                match parts.poll_next_unpin(cx) {
-                    Poll::Ready(Some(None)) => {}
-                    Poll::Ready(Some(ended)) => return Poll::Ready(ended),
-                    Poll::Ready(None) => return Poll::Ready(None),
-                    Poll::Pending => match self.take() {
-                        Some(stream) => parts.push(Box::pin(async move {
-                            stream.await;
-                            None
-                        })),
-                        None => return Poll::Pending,
-                    },
+            calls.task.register(cx.waker());
+            for _ in 0..ROUNDS {
+                if !has_come && let Some(stream) = self.take() {
+                    has_come = true;
+                    first = Some(Part::new(&calls, 1, stream));
+                }
+                let called = calls.begin();
+                if called == 0 {
+                    return Poll::Pending;
+                }
+                // What it has to say is sent by the connection.
+                if first
+                    .as_mut()
+                    .is_some_and(|stream| stream.poll(called).is_ready())
+                {
+                    first = None;
+                }
+                for life in &mut lives {
+                    if let Poll::Ready(ended) = life.poll(called) {
+                        return Poll::Ready(ended);
+                    }
                 }
             }
+            // Others have their turn.
+            calls.end();
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await
+    }
+}
+
+/// How often the parts of a connection are polled before other connections have their turn.
+const ROUNDS: usize = 8;
+/// That the parts are being polled: nobody has to be woken for them.
+const POLLING: u32 = 1 << 31;
+
+/// Which parts of a connection have been woken.
+#[derive(Default)]
+struct Calls {
+    parts: AtomicU32,
+    task: AtomicWaker,
+}
+
+/// A part of a connection's task, polled only when it was woken itself.
+struct Part<'a, T> {
+    bit: u32,
+    life: BoxFuture<'a, T>,
+    waker: Waker,
+}
+
+struct Call {
+    bit: u32,
+    calls: Arc<Calls>,
+}
+
+impl Calls {
+    /// The parts that have been woken since the last call. None: a part that is woken from now on wakes the task.
+    fn begin(&self) -> u32 {
+        let called = self.parts.swap(POLLING, Ordering::AcqRel) & !POLLING;
+        if called != 0 {
+            return called;
+        }
+        let rest = self
+            .parts
+            .compare_exchange(POLLING, 0, Ordering::AcqRel, Ordering::Acquire);
+        match rest {
+            Ok(_) => 0,
+            Err(_) => self.parts.swap(POLLING, Ordering::AcqRel) & !POLLING,
+        }
+    }
+
+    fn end(&self) {
+        self.parts.fetch_and(!POLLING, Ordering::AcqRel);
+    }
+
+    fn call(&self, bit: u32) {
+        if self.parts.fetch_or(bit, Ordering::AcqRel) == 0 {
+            self.task.wake();
+        }
+    }
+}
+
+impl<'a, T> Part<'a, T> {
+    /// One that counts as woken.
+    fn new(calls: &Arc<Calls>, bit: u32, life: BoxFuture<'a, T>) -> Self {
+        calls.call(bit);
+        let call = Call {
+            bit,
+            calls: Arc::clone(calls),
+        };
+        Self {
+            bit,
+            life,
+            waker: Arc::new(call).into(),
+        }
+    }
+
+    fn poll(&mut self, called: u32) -> Poll<T> {
+        match called & self.bit {
+            0 => Poll::Pending,
+            _ => self
+                .life
+                .as_mut()
+                .poll(&mut Context::from_waker(&self.waker)),
+        }
+    }
+}
+
+impl Wake for Call {
+    fn wake(self: Arc<Self>) {
+        self.calls.call(self.bit);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.calls.call(self.bit);
     }
 }
 
@@ -136,7 +237,6 @@ impl Orders {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::task::Waker;
 
     use futures_util::FutureExt as _;
     use hyper::rt::Executor as _;
@@ -184,6 +284,67 @@ mod tests {
         assert_eq!(beside.others.len(), 1);
     }
 
+    #[test]
+    fn a_part_that_wakes_another_wakes_the_task_no_more() {
+        let beside = Beside::new(TaskTracker::new());
+        let (bell, polls) = (Arc::new(Notify::new()), Arc::<AtomicUsize>::default());
+        let rings = Arc::new(Notify::new());
+        let connection = counted(Arc::clone(&polls), Arc::clone(&bell)).boxed();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut running = Box::pin(beside.run([connection]));
+        let mut poll = || {
+            let cx = &mut Context::from_waker(&waker);
+            assert!(running.poll_unpin(cx).is_pending());
+        };
+        let stream = (Arc::clone(&rings), Arc::clone(&bell));
+        beside.execute(async move {
+            loop {
+                stream.0.notified().await;
+                stream.1.notify_one();
+            }
+        });
+        poll();
+        assert_eq!((polls.load(Ordering::Relaxed), wakes.count()), (1, 0));
+        for n in 1..4 {
+            rings.notify_one();
+            poll();
+            // The stream was polled, and the connection behind it.
+            assert_eq!((polls.load(Ordering::Relaxed), wakes.count()), (1 + n, n));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_never_rests_lets_others_have_their_turn() {
+        let beside = Beside::new(TaskTracker::new());
+        let restless = std::future::poll_fn(|cx: &mut Context<'_>| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        let waits = async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = beside.run([restless.boxed()]) => panic!("it never ends"),
+            () = waits => {}
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+    impl Wakes {
+        fn count(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     #[tokio::test]
     async fn when_the_connection_ends_its_first_stream_is_dropped() {
         let beside = Beside::new(TaskTracker::new());
@@ -198,7 +359,7 @@ mod tests {
             7
         }
         .boxed()]);
-        assert_eq!(ended.await, Some(7));
+        assert_eq!(ended.await, 7);
         assert_eq!(Arc::strong_count(&stream), 1);
     }
 }
