@@ -5,15 +5,15 @@
 //! not decided upon yet. The lock is hardly ever waited for: of the two, one is mostly asleep.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::limits::TURN_BYTES;
 use super::session::{End, Session};
@@ -21,14 +21,14 @@ use super::session::{End, Session};
 /// The bytes of one stream as they are to be written. Dropping it ends the stream.
 pub struct Chunks {
     desk: Arc<Desk>,
-    /// Rings when the gap is over; made when it is needed first.
-    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// Where the session is while its stream lives.
 pub(super) struct Desk {
     inner: Mutex<Inner>,
     writer: AtomicWaker,
+    /// The writer found the lock taken: it is to be woken when that is free.
+    is_missed: AtomicBool,
     hearer: Notify,
 }
 
@@ -38,6 +38,8 @@ struct Inner {
     has_work: bool,
     /// When the next turn may begin (5.2).
     next_turn: Instant,
+    /// The turn for which the writer is woken already.
+    paced_for: Option<Instant>,
     turn_bytes: usize,
     /// When a chunk was handed over that has not been taken yet, as far as is known: the next one was not asked for.
     handed_at: Option<Instant>,
@@ -56,8 +58,8 @@ enum Stage {
 /// What the one who writes has to do next.
 enum Next {
     Chunk(Bytes),
-    /// Nothing before this moment.
-    Gather(Instant),
+    /// Nothing before the next turn.
+    Gather,
     Nothing,
     Over,
 }
@@ -78,12 +80,14 @@ impl Desk {
                 stage: Stage::Greeting,
                 has_work: false,
                 next_turn: now,
+                paced_for: None,
                 turn_bytes: 0,
                 handed_at: None,
                 looks_at: now,
                 has_news: false,
             }),
             writer: AtomicWaker::new(),
+            is_missed: AtomicBool::new(false),
             hearer: Notify::new(),
         })
     }
@@ -91,7 +95,6 @@ impl Desk {
     pub(super) fn chunks(self: &Arc<Self>) -> Chunks {
         Chunks {
             desk: Arc::clone(self),
-            alarm: None,
         }
     }
 
@@ -117,16 +120,34 @@ impl Desk {
         &self,
         work: impl FnOnce(&mut Session) -> Result<T, End>,
     ) -> Result<T, End> {
-        let done = {
+        let (done, has_work) = {
             let inner = &mut *self.inner.lock();
             let Stage::Following(session) = &mut inner.stage else {
                 return Err(End::Closed);
             };
-            inner.has_work = true;
-            work(session)
+            let done = work(session);
+            inner.has_work |= session.has_more();
+            (done, inner.has_work)
         };
-        self.writer.wake();
+        // What only told how far the node is wakes nobody.
+        self.wake_if(has_work);
         done
+    }
+
+    /// Wakes the writer if it has something to do, or has found the lock taken, which has been given back.
+    fn wake_if(&self, has_work: bool) {
+        if self.is_missed.swap(false, Ordering::SeqCst) || has_work {
+            self.writer.wake();
+        }
+    }
+
+    /// For the writer. The one who has the lock may have a long list of names to bind: it wakes the writer afterwards.
+    fn enter(&self) -> Option<MutexGuard<'_, Inner>> {
+        self.inner.try_lock().or_else(|| {
+            self.is_missed.store(true, Ordering::SeqCst);
+            // Whoever has given it back meanwhile may have looked before that.
+            self.inner.try_lock()
+        })
     }
 
     fn call_if(&self, wanted: bool) {
@@ -142,7 +163,7 @@ impl Desk {
 
     /// What the one who hears has to do now. Ends a session whose bytes nobody takes for too long (K8S-146).
     pub(super) fn look(&self, now: Instant) -> Result<Outlook, End> {
-        let outlook = {
+        let (outlook, has_work) = {
             let inner = &mut *self.inner.lock();
             let Stage::Following(session) = &inner.stage else {
                 return Err(End::Closed);
@@ -162,13 +183,13 @@ impl Desk {
             } else {
                 session.deadline()
             };
-            Outlook {
+            let outlook = Outlook {
                 is_listening: session.is_listening(),
                 look_at: inner.looks_at,
-            }
+            };
+            (outlook, inner.has_work)
         };
-        // Also because it may have found the lock taken.
-        self.writer.wake();
+        self.wake_if(has_work);
         Ok(outlook)
     }
 }
@@ -178,14 +199,13 @@ impl Chunks {
     /// told, whatever came between.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.desk.writer.register(cx.waker());
-        // The one who has it may have a long list of names to bind, and wakes us afterwards.
-        let Some(mut inner) = self.desk.inner.try_lock() else {
+        let Some(mut inner) = self.desk.enter() else {
             return Poll::Pending;
         };
         inner.handed_at = None;
         match inner.next(cx) {
             Next::Over => Poll::Ready(None),
-            Next::Gather(until) => wait(&mut self.alarm, until, cx),
+            Next::Gather => Poll::Pending,
             Next::Nothing => {
                 self.desk.call_if(inner.is_hearer_late());
                 Poll::Pending
@@ -215,7 +235,10 @@ impl Inner {
         }
         let now = Instant::now();
         if now < self.next_turn {
-            return Next::Gather(self.next_turn);
+            if self.paced_for.replace(self.next_turn) != Some(self.next_turn) {
+                session.wake_at(self.next_turn, cx.waker().clone());
+            }
+            return Next::Gather;
         }
         let was_listening = session.is_listening();
         let chunk = session.next_chunk(now);
@@ -223,7 +246,7 @@ impl Inner {
         self.turn_bytes += chunk.as_ref().map_or(0, Bytes::len);
         if !self.has_work || self.turn_bytes >= TURN_BYTES {
             if self.turn_bytes > 0 {
-                self.next_turn = now + session.gap();
+                self.next_turn = session.gather(now);
             }
             self.turn_bytes = 0;
         }
@@ -247,22 +270,6 @@ impl Inner {
         };
         std::mem::take(&mut self.has_news) || (!self.has_work && session.deadline() < self.looks_at)
     }
-}
-
-/// Wakes at this moment.
-fn wait(
-    alarm: &mut Option<Pin<Box<Sleep>>>,
-    until: Instant,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Bytes>> {
-    let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
-    if alarm.deadline() != until {
-        alarm.as_mut().reset(until);
-    }
-    if alarm.as_mut().poll(cx).is_ready() {
-        cx.waker().wake_by_ref();
-    }
-    Poll::Pending
 }
 
 impl Drop for Chunks {

@@ -10,6 +10,7 @@ use super::gap::Gap;
 use super::ingress_frames::IngressFrames;
 use super::limits::Limits;
 use super::metrics::Metrics;
+use super::pace::Pace;
 use super::registry::Registry;
 use super::sources::Sources;
 use crate::bind::Binder;
@@ -29,6 +30,7 @@ pub struct Hub {
     limits: Arc<Limits>,
     meter: Arc<Meter>,
     gap: Gap,
+    pub(super) pace: Arc<Pace>,
     /// Held by the one who adapts the gap.
     pub(super) adapting: tokio::sync::Mutex<()>,
     replica: String,
@@ -66,6 +68,7 @@ impl Hub {
             limits: Arc::new(limits),
             meter,
             gap: Gap::default(),
+            pace: Arc::default(),
             adapting: tokio::sync::Mutex::default(),
             replica: format!("{:016x}", fastrand::u64(..)),
         })

@@ -25,6 +25,7 @@ mod ingress_frames;
 mod lag;
 mod limits;
 mod metrics;
+mod pace;
 mod registry;
 mod ring;
 mod session;

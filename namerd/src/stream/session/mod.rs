@@ -155,7 +155,7 @@ impl Session {
         metrics.resumed.add(u64::from(resumed));
         let mut session = Self {
             registered,
-            bell: Arc::default(),
+            bell: Bell::new(&hub.pace),
             caller: checked.caller,
             routers: checked.routers,
             held: checked.held,
@@ -276,9 +276,19 @@ impl Session {
         &self.limits
     }
 
-    /// How long to gather before the next turn (5.2).
-    pub fn gap(&self) -> Duration {
-        self.hub.gap().now()
+    /// A turn ends now: what changes from now on is gathered until the moment that this gives (5.2).
+    pub fn gather(&self, now: Instant) -> Instant {
+        let gap = self.hub.gap().now();
+        let until = now + gap;
+        if !gap.is_zero() {
+            self.bell.gather(until);
+        }
+        until
+    }
+
+    /// Wakes whoever writes at this moment.
+    pub fn wake_at(&self, until: Instant, writer: Waker) {
+        self.hub.pace.wake_at(until, writer);
     }
 
     fn listener(&self) -> Weak<dyn Listener> {
