@@ -88,6 +88,21 @@ impl Session {
         }
     }
 
+    /// Tells a cluster that was told before; says whether it was, and so nothing is left to be told of it.
+    pub(super) fn tell_at_once(&mut self, number: u32) -> bool {
+        let followed = self.clusters.get(&number);
+        let Some(followed) = followed.filter(|f| f.users > 0 && f.told != 0) else {
+            return false;
+        };
+        let up = followed.frames.catch_up(followed.told);
+        // A tree may wait for its addresses to be known.
+        self.scan |= !self.waiting.is_empty();
+        if let Some(up) = up {
+            self.tell_cluster(number, &up);
+        }
+        true
+    }
+
     /// From the version told to the newest, if that is not the same.
     pub(super) fn tell_change(&mut self, number: u32) {
         if let Some(followed) = self.clusters.get(&number)

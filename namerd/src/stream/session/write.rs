@@ -64,7 +64,17 @@ impl Session {
 
     /// Looks at what has changed since the last time.
     fn absorb(&mut self, now: Instant) {
-        for number in self.bell.take() {
+        let mut rung = self.bell.take();
+        // Mostly one change of one cluster, which nothing goes before.
+        if let [number] = rung[..]
+            && self.out.bytes == 0
+            && self.removals.is_empty()
+            && self.changes.is_empty()
+            && self.tell_at_once(number)
+        {
+            rung.clear();
+        }
+        for number in rung {
             if number == ingress::NUMBER {
                 self.ingress.iter_mut().for_each(|i| i.is_due = true);
             } else if self.follows_tree(number) {
