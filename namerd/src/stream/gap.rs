@@ -1,7 +1,8 @@
 //! How long a session that was just written to waits for more to gather (resolver API 5.2).
 //!
-//! Nothing while the sending threads are idle; under load so long that they stay at about 60 % of their time. One value
-//! for all threads: the runtime moves sessions between them, so they share the load.
+//! Nothing while the sending threads are idle; under load so long that they stay at about half of their time, so that there
+//! is room for a change that concerns everybody. One value for all threads: the runtime moves sessions between them, so they
+//! share the load. It follows the load within some tenths of a second: what is over in less is no reason to gather longer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,11 @@ use tokio::time::{Instant, sleep};
 use super::hub::Hub;
 
 /// The share of time that sending may take.
-const TARGET: f64 = 0.6;
+const TARGET: f64 = 0.5;
+/// How much of the way to its target one look takes the gap: as a power of how far the load is from it.
+const GAIN: f64 = 0.2;
+/// A lower load than this part of the target counts as this.
+const LEAST: f64 = 0.1;
 /// Where growth begins.
 const FIRST: Duration = Duration::from_millis(2);
 /// Never longer than this.
@@ -42,10 +47,13 @@ impl Gap {
         }
         let load = (busy.as_secs_f64() / available).min(1.0);
         let now = self.now();
-        let next = if load > TARGET {
-            now.max(FIRST).mul_f64(2.0 * load / (load + TARGET) * 1.25)
-        } else {
-            now.mul_f64(load / TARGET)
+        let looks = elapsed.as_secs_f64() / TICK.as_secs_f64();
+        let change = (load / TARGET)
+            .max(LEAST)
+            .powf(GAIN * looks.clamp(1.0, 5.0));
+        let next = match load > TARGET {
+            true => now.max(FIRST).mul_f64(change),
+            false => now.mul_f64(change),
         };
         let next = if next < FIRST / 2 {
             Duration::ZERO
@@ -106,8 +114,46 @@ mod tests {
         let gap = Gap::default();
         gap.observe(TICK, TICK, 1);
         let settled = gap.now();
-        gap.observe(TICK.mul_f64(0.6), TICK, 1);
+        gap.observe(TICK.mul_f64(TARGET), TICK, 1);
         let drift = gap.now().abs_diff(settled);
         assert!(drift < Duration::from_micros(10), "{drift:?}");
+    }
+
+    /// Writers that each have something to tell all the time, a second of them in ticks.
+    fn settle(gap: &Gap, sessions: f64, cost: Duration) -> Vec<f64> {
+        let mut waits = Vec::new();
+        for _ in 0..50 {
+            let round = gap.now().as_secs_f64().max(1e-6);
+            let load = (sessions * cost.as_secs_f64() / round).min(1.0);
+            gap.observe(TICK.mul_f64(load), TICK, 1);
+            waits.push(gap.now().as_secs_f64());
+        }
+        waits
+    }
+
+    #[test]
+    fn the_gap_settles_where_writing_takes_its_share_and_does_not_swing() {
+        let gap = Gap::default();
+        settle(&gap, 1_000.0, Duration::from_micros(20));
+        // 20 ms for a round of all, at half of the time.
+        for wait in settle(&gap, 1_000.0, Duration::from_micros(20)) {
+            assert!((0.039..0.041).contains(&wait), "{wait}");
+        }
+    }
+
+    #[test]
+    fn a_moment_of_full_load_does_not_make_the_gap_the_longest() {
+        let gap = Gap::default();
+        settle(&gap, 1_000.0, Duration::from_micros(10));
+        let before = gap.now();
+        // One change for all sessions.
+        for _ in 0..4 {
+            gap.observe(TICK, TICK, 1);
+        }
+        assert!(
+            gap.now() < before.mul_f64(2.0),
+            "{before:?} {:?}",
+            gap.now()
+        );
     }
 }
