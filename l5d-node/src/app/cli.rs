@@ -69,6 +69,12 @@ impl Proof {
 }
 
 const HELP: &str = "\
+Examples:
+  l5d-node node.yaml
+  l5d-node node.yaml --namerd namerd-0:4321,namerd-1:4321
+  l5d-node --check node.yaml                                  # all mistakes, or what the file comes to
+  l5d-node --check node.yaml | jq '.routers[0].client'
+
 Environment:
   NODE_NAME       the host's name in Kubernetes (spec.nodeName)
   POD_IP          this pod's address (status.podIP)
@@ -86,17 +92,17 @@ A first configuration:
   l5d-node outgoing.yml --namerd localhost:4321
   http_proxy=localhost:4140 curl http://hello/
 
-What a file comes to, defaults filled in:
-  l5d-node --check outgoing.yml | jq '.routers[0].client'
-
 A file of linkerd 1.x, with namers of its own:
   namerctl migrate linkerd.yml
 
 In a router's section, some more:
-  identifier: {kind: io.l5d.header.path, segments: 1}           # gRPC: the service names the request
-  identifier: {kind: io.l5d.ingress}                            # by Ingress rules, which namerd serves
+  # gRPC: the service names the request
+  identifier: {kind: io.l5d.header.path, segments: 1}
+  # by Ingress rules, which namerd serves
+  identifier: {kind: io.l5d.ingress}
   service: {responseClassifier: {kind: io.l5d.http.retryableRead5XX}, totalTimeoutMs: 5000}
-  client:                                                       # TLS to some names only
+  # TLS to some names only
+  client:
     kind: io.l5d.static
     configs:
     - {prefix: '/$/io.buoyant.rinet/443/{host}', tls: {commonName: '{host}'}}

@@ -48,6 +48,14 @@ struct Arguments {
 }
 
 const HELP: &str = "\
+Examples:
+
+  namerd namerd.yaml
+  namerd --check namerd.yaml                # all mistakes at once; opens no port
+  cat namerd.yaml | namerd -
+  namerd --crd | kubectl apply -f -
+  namerd --log-level info,namerd::k8s=debug --log-format json namerd.yaml
+
 A first configuration:
 
   storage:

@@ -43,6 +43,7 @@ pub(crate) enum Command {
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(WatchArgs),
     /// The steps of a path over HTTP, which an old namerd has as well
+    #[command(after_help = DELEGATE_EXAMPLES)]
     Delegate(DelegateArgs),
     /// The node proxies that follow, on every replica that is named
     #[command(alias = "node", after_help = NODES_EXAMPLES)]
@@ -59,7 +60,8 @@ pub(crate) enum Command {
     /// Prints a script that completes commands and namespaces in a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(CompletionArgs),
-    /// Writes manual pages
+    /// Writes the manual pages of namerctl, namerd and l5d-node
+    #[command(after_help = MAN_EXAMPLES)]
     Man(ManArgs),
 }
 
@@ -102,6 +104,12 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 const WATCH_EXAMPLES: &str = "Examples:
   namerctl watch /svc/world
   namerctl watch /svc/world -o json --count 2";
+const DELEGATE_EXAMPLES: &str = "Examples:
+  namerctl delegate /svc/world
+  namerctl delegate /svc/world --base-url http://old-namerd:4180";
+const MAN_EXAMPLES: &str = "Examples:
+  namerctl man /usr/local/share/man/man1
+  man namerctl-explain";
 const NODES_EXAMPLES: &str = "Examples:
   namerctl nodes
   namerctl nodes node-3 -o wide

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Which shell.
 #[derive(Args, Debug)]
 pub(crate) struct CompletionArgs {
+    /// The shell that runs the script
     #[arg(value_enum)]
     shell: Shell,
     /// A script that knows the commands by itself and asks neither namerctl nor namerd
@@ -65,12 +66,18 @@ pub(crate) fn completion(args: &CompletionArgs) -> anyhow::Result<()> {
     print(std::str::from_utf8(&script).context("the script is no text")?)
 }
 
-/// A page for namerctl and one for each command.
+/// A page for namerctl and one for each command; the pages of namerd and l5d-node as well, so that one program has them all.
 pub(crate) fn man(args: &ManArgs) -> anyhow::Result<()> {
     let dir = args.dir.display();
     std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot make the folder {dir}"))?;
-    clap_mangen::generate_to(command(), &args.dir)
-        .with_context(|| format!("cannot write manual pages into {dir}"))?;
+    for program in [
+        command(),
+        namerd::app::command(),
+        l5d_node::app::cli::command(),
+    ] {
+        clap_mangen::generate_to(program, &args.dir)
+            .with_context(|| format!("cannot write manual pages into {dir}"))?;
+    }
     std::io::stdout().flush()?;
     Ok(())
 }

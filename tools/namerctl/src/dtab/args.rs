@@ -26,7 +26,7 @@ pub(crate) struct DtabArgs {
 #[derive(Subcommand, Debug)]
 pub(super) enum DtabCommand {
     /// The names of all namespaces
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", after_help = LIST_EXAMPLES)]
     List,
     /// One namespace's dtab; create, update and apply read what it prints
     #[command(visible_alias = "cat", after_help = GET_EXAMPLES)]
@@ -48,7 +48,7 @@ pub(super) enum DtabCommand {
         file: OsString,
     },
     /// Replaces a namespace's dtab
-    #[command(visible_alias = "up")]
+    #[command(visible_alias = "up", after_help = UPDATE_EXAMPLES)]
     Update {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
@@ -61,19 +61,21 @@ pub(super) enum DtabCommand {
         version: Option<String>,
     },
     /// Deletes a namespace
-    #[command(visible_aliases = ["del", "rm"])]
+    #[command(visible_aliases = ["del", "rm"], after_help = DELETE_EXAMPLES)]
     Delete {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
         name: String,
     },
     /// Opens a namespace's dtab in $VISUAL or $EDITOR and writes it back if nobody else has changed it
+    #[command(after_help = EDIT_EXAMPLES)]
     Edit {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
         name: String,
     },
     /// What a file would change, entry by entry; exit code 1 if anything
+    #[command(after_help = DIFF_EXAMPLES)]
     Diff {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
@@ -94,16 +96,17 @@ pub(super) enum DtabCommand {
         dry_run: bool,
     },
     /// Whether files are dtabs, without asking anybody
-    #[command(visible_alias = "lint")]
+    #[command(visible_alias = "lint", after_help = VALIDATE_EXAMPLES)]
     Validate(ValidateArgs),
     /// The versions of a namespace that namerd remembers, the newest first
+    #[command(after_help = HISTORY_EXAMPLES)]
     History {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
         name: String,
     },
     /// Writes an earlier version of a namespace again
-    #[command(visible_alias = "rollback")]
+    #[command(visible_alias = "rollback", after_help = RESTORE_EXAMPLES)]
     Restore {
         /// The namespace
         #[arg(add = ArgValueCandidates::new(namespaces))]
@@ -113,6 +116,28 @@ pub(super) enum DtabCommand {
     },
 }
 
+const LIST_EXAMPLES: &str = "Examples:
+  namerctl dtab list
+  namerctl dtab list -o json";
+const UPDATE_EXAMPLES: &str = "Examples:
+  namerctl dtab update default default.dtab
+  namerctl dtab get default --json > default.json    # its version is kept: an update fails if somebody else was faster
+  namerctl dtab update default default.json";
+const DELETE_EXAMPLES: &str = "Examples:
+  namerctl dtab delete staging";
+const EDIT_EXAMPLES: &str = "Examples:
+  namerctl dtab edit default
+  EDITOR='code --wait' namerctl dtab edit default";
+const DIFF_EXAMPLES: &str = "Examples:
+  namerctl dtab diff default default.dtab || echo 'there is something to apply'";
+const VALIDATE_EXAMPLES: &str = "Examples:
+  namerctl dtab validate *.dtab
+  echo '/svc => /host ;' | namerctl dtab validate -";
+const HISTORY_EXAMPLES: &str = "Examples:
+  namerctl dtab history default";
+const RESTORE_EXAMPLES: &str = "Examples:
+  namerctl dtab history default
+  namerctl dtab restore default AAAAAAAAAAE=";
 const GET_EXAMPLES: &str = "Examples:
   namerctl dtab get default > default.dtab
   namerctl dtab get default --json | jq '.dtab[].prefix'
