@@ -35,7 +35,8 @@ pub enum Reason {
 // === impl Reason ===
 
 impl Reason {
-    const ALL: [Reason; 19] = [
+    /// All of them.
+    pub const ALL: [Reason; 19] = [
         Self::Malformed,
         Self::Override,
         Self::CallDepth,

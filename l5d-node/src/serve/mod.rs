@@ -19,6 +19,7 @@ mod added;
 mod admission;
 mod admit;
 mod buffer;
+mod catalogue;
 mod classify;
 mod connection;
 mod context;
@@ -48,5 +49,6 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::{MadeHere, failures};
 pub use start::{Asker, ClusterLoad, Servers, StartError, start};
 pub use stats::{Reason, RouterView, ScopeView, Stats};

@@ -49,6 +49,8 @@ enum Command {
     Crd,
     /// Renders the Helm chart into plain YAML and the kustomize base in deploy/
     Chart,
+    /// Writes the reference pages of deploy/book and the manual pages into deploy/man, from the code of the programs
+    Reference,
     /// Runs each parser's fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -115,6 +117,10 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Layers => layers::check(),
         Command::Crd => crd(),
         Command::Chart => chart::write(),
+        Command::Reference => run::run(
+            "write the reference",
+            run::cargo().args(["run", "--quiet", "--package", "l5d-reference"]),
+        ),
         Command::Fuzz { seconds } => test::fuzz(seconds),
         Command::Cluster => {
             for (name, path) in cluster::obtain()? {

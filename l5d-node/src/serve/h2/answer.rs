@@ -127,7 +127,7 @@ fn put_common(failure: &Failure, server: &Server, headers: &mut HeaderMap) {
 }
 
 /// What a gRPC client is told.
-fn code(reason: Reason) -> u8 {
+pub(crate) fn code(reason: Reason) -> u8 {
     match reason {
         Reason::Override => INVALID_ARGUMENT,
         Reason::Unidentified | Reason::ConnectMethod => UNIMPLEMENTED,

@@ -21,6 +21,7 @@ mod prefixed;
 mod relay;
 
 pub(crate) use about::About;
+pub(crate) use answer::code as grpc_code;
 pub(crate) use carried::carry;
 pub(crate) use connection::run;
 pub(crate) use door::accept;
