@@ -108,7 +108,7 @@ fn has_cxx() -> bool {
 }
 
 /// The folders of fuzzers and their targets.
-const FUZZED: [(&str, &str); 14] = [
+const FUZZED: [(&str, &str); 15] = [
     ("proto/naming/fuzz", "path"),
     ("proto/naming/fuzz", "prefix"),
     ("proto/naming/fuzz", "tree"),
@@ -123,6 +123,7 @@ const FUZZED: [(&str, &str); 14] = [
     ("l5d-node/fuzz", "body"),
     ("l5d-node/fuzz", "context"),
     ("l5d-node/fuzz", "warm"),
+    ("l5d-node/fuzz", "frames"),
 ];
 
 /// Runs each parser's fuzz target for `seconds`; an input that breaks one is kept and named.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 pub struct Watched<T> {
     io: T,
     heard: Heard,
-    flood: Option<(Flood, Frames)>,
+    flood: (Flood, Frames),
 }
 
 /// Whether something has come.
@@ -50,13 +50,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl<T> Watched<T> {
-    /// Notices that something comes.
-    pub fn new(io: T, heard: Heard) -> Self {
-        let flood = None;
-        Self { io, heard, flood }
-    }
-
-    /// Counts a client's frames too.
+    /// Notices that something comes, and counts a client's frames.
     pub fn counting(io: T, heard: Heard, flood: Flood) -> Self {
         let frames = Frames {
             skip: PREFACE.len(),
@@ -66,7 +60,7 @@ impl<T> Watched<T> {
         Self {
             io,
             heard,
-            flood: Some((flood, frames)),
+            flood: (flood, frames),
         }
     }
 }
@@ -138,9 +132,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let new = &buf.filled()[before..];
         if !new.is_empty() {
             this.heard.0.set(true);
-            if let Some((flood, frames)) = &mut this.flood {
-                frames.see(new, flood);
-            }
+            let (flood, frames) = &mut this.flood;
+            frames.see(new, flood);
         }
         read
     }
@@ -191,7 +184,7 @@ mod tests {
         for step in [1, 2, 3, 7, 9, 30, bytes.len()] {
             let flood = Flood::default();
             let mut io = Watched::counting(std::io::Cursor::new(()), Heard::default(), flood);
-            let (flood, frames) = io.flood.as_mut().unwrap();
+            let (flood, frames) = &mut io.flood;
             bytes.chunks(step).for_each(|part| frames.see(part, flood));
             assert_eq!(flood.0.frames.get(), 4, "cut every {step}");
         }

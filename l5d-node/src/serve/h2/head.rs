@@ -1,13 +1,13 @@
-//! Heads of HTTP/2 in the form of HTTP/1, and back. What is made here is read again by the parser that reads HTTP/1: one
-//! place decides what a head may look like, and nothing that it refuses gets further.
+//! Heads of clients in HTTP/2 in the form of HTTP/1, and back; those of endpoints are the business of
+//! [`crate::connect::h2::engine`]. What is made here is read again by the parser that reads HTTP/1: one place decides what a
+//! head may look like, and nothing that it refuses gets further.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{Request, Response, StatusCode, Version};
+use http::{Response, StatusCode};
 
 /// What a request was before another node put it on a stream (node-proxy 14.3).
-pub(super) const ORIG_PROTO: HeaderName = HeaderName::from_static("l5d-orig-proto");
+pub(super) const ORIG_PROTO: &str = "l5d-orig-proto";
 
 /// The version that it says.
 pub(super) fn original(headers: &HeaderMap) -> &'static str {
@@ -59,20 +59,6 @@ pub(super) fn put_request(
     put_framing(&head.headers, ends, out);
 }
 
-/// What a response becomes.
-pub(super) fn put_response(status: StatusCode, headers: &HeaderMap, ends: bool, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    let reason = status.canonical_reason().unwrap_or_default();
-    out.extend_from_slice(reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
-        put(name.as_str(), value.as_bytes(), out);
-    }
-    put_framing(headers, ends, out);
-}
-
 /// One field, however many the peer made of it to save bytes (RFC 9113 8.2.3).
 fn put_cookie(headers: &HeaderMap, out: &mut Vec<u8>) {
     let mut cookies = headers.get_all(header::COOKIE).iter();
@@ -101,39 +87,18 @@ fn put(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A request's head to send, out of what [`crate::serve::forward`] made. `None`: HTTP/2 cannot say it.
-pub(super) fn to_request(text: &[u8], scheme: Scheme) -> Option<Request<()>> {
-    let (line, fields) = split(text)?;
-    let mut words = line.split(|b| *b == b' ');
-    let (method, target) = (words.next()?, words.next()?);
-    let mut request = Request::new(());
-    *request.method_mut() = http::Method::from_bytes(method).ok()?;
-    let (headers, host) = to_headers(&fields);
-    let target = line.slice_ref(target);
-    let mut uri = http::uri::Parts::default();
-    uri.path_and_query = Some(PathAndQuery::from_maybe_shared(target).ok()?);
-    if let Some(host) = host.filter(|h| !h.is_empty()) {
-        uri.scheme = Some(scheme);
-        uri.authority = Some(Authority::from_maybe_shared(host).ok()?);
-        *request.version_mut() = Version::HTTP_2;
-    }
-    *request.uri_mut() = Uri::from_parts(uri).ok()?;
-    *request.headers_mut() = headers;
-    Some(request)
-}
-
 /// A response's head to send.
 pub(super) fn to_response(text: &[u8]) -> Option<Response<()>> {
     let (line, fields) = split(text)?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_bytes(line.get(9..12)?).ok()?;
-    *response.headers_mut() = to_headers(&fields).0;
+    *response.headers_mut() = to_headers(&fields);
     Some(response)
 }
 
 /// Trailers out of lines.
 pub(super) fn to_trailers(lines: &[u8]) -> HeaderMap {
-    to_headers(&Bytes::copy_from_slice(lines)).0
+    to_headers(&Bytes::copy_from_slice(lines))
 }
 
 /// The first line and the fields behind it, copied once.
@@ -144,10 +109,9 @@ fn split(text: &[u8]) -> Option<(Bytes, Bytes)> {
     Some((line, text.split_off(2)))
 }
 
-/// The fields that HTTP/2 has, and the host.
-fn to_headers(lines: &Bytes) -> (HeaderMap, Option<Bytes>) {
+/// The fields that HTTP/2 has.
+fn to_headers(lines: &Bytes) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(24);
-    let mut host = None;
     for line in lines.split(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(colon) = line.iter().position(|b| *b == b':') else {
@@ -157,16 +121,15 @@ fn to_headers(lines: &Bytes) -> (HeaderMap, Option<Bytes>) {
         let Ok(name) = HeaderName::from_bytes(&line[..colon]) else {
             continue;
         };
-        if name == header::HOST {
-            host = Some(value);
-        } else if name != header::TRANSFER_ENCODING && name != header::CONNECTION {
+        let is_left_out = [header::HOST, header::TRANSFER_ENCODING, header::CONNECTION];
+        if !is_left_out.contains(&name) {
             // Whatever was read as a field has the bytes of one.
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 headers.append(name, value);
             }
         }
     }
-    (headers, host)
+    headers
 }
 
 #[cfg(test)]
@@ -180,7 +143,7 @@ mod tests {
     #[test]
     fn requests_keep_what_matters() {
         let head = parts(
-            Request::builder()
+            http::Request::builder()
                 .method("POST")
                 .uri("http://web:80/a?b=c")
                 .header("host", "other")
@@ -193,39 +156,24 @@ mod tests {
         let mut text = Vec::new();
         put_request(&head, "HTTP/1.1", false, &mut text);
         assert_eq!(
-            String::from_utf8(text.clone()).unwrap(),
+            String::from_utf8(text).unwrap(),
             "POST /a?b=c HTTP/1.1\r\nhost: web:80\r\nx-two: 1\r\nx-two: 2\r\ncookie: a=1; b=2\r\n\
              transfer-encoding: chunked\r\n\r\n"
         );
-        let back = to_request(&text, Scheme::HTTP).unwrap();
-        assert_eq!(back.uri(), "http://web:80/a?b=c");
-        assert_eq!(back.headers().get_all("x-two").iter().count(), 2);
-        assert_eq!(back.headers()["cookie"], "a=1; b=2");
-        assert_eq!(back.headers().len(), 3);
     }
 
     #[test]
-    fn responses_end_or_do_not() {
-        let mut headers = HeaderMap::new();
-        headers.insert("content-length", HeaderValue::from_static("3"));
-        let mut text = Vec::new();
-        put_response(StatusCode::OK, &headers, false, &mut text);
-        assert_eq!(text, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n");
-        let back = to_response(&text).unwrap();
-        assert_eq!((back.status(), back.headers()), (StatusCode::OK, &headers));
-        text.clear();
-        put_response(StatusCode::NO_CONTENT, &HeaderMap::new(), true, &mut text);
-        assert_eq!(text, b"HTTP/1.1 204 No Content\r\n\r\n");
-    }
-
-    #[test]
-    fn what_http_2_cannot_say_is_not_sent() {
-        for bad in [
-            &b"GET /\x7f HTTP/1.1\r\n\r\n"[..],
-            b"GET",
-            b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
-        ] {
-            assert!(to_request(bad, Scheme::HTTP).is_none());
-        }
+    fn responses_lose_what_is_of_http_1() {
+        let text = b"HTTP/1.1 404 Not Found\r\nX-A: 1\r\nConnection: close\r\nx-a:  2 \r\n\r\n";
+        let response = to_response(text).unwrap();
+        assert_eq!(response.status(), 404);
+        let all: Vec<_> = response.headers().iter().collect();
+        let (name, one, two) = (HeaderName::from_static("x-a"), "1", "2");
+        assert_eq!(all.len(), 2);
+        assert!(
+            all.iter()
+                .zip([one, two])
+                .all(|(field, value)| *field.0 == name && field.1 == value)
+        );
     }
 }

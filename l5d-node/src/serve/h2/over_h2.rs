@@ -7,16 +7,15 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
-use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use h2::Reason;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
 use super::head;
-use super::relay::{Cut, Piece, Responder, Source, write};
+use super::relay::{Cut, Piece, Responder, Source};
 use crate::connect::h2::Handle;
+use crate::connect::h2::engine::{Fail, Head, OpenError, Part, Stream};
 use crate::serve::exchange::{Attempt, Done, Outcome};
 use crate::serve::forward::{self, ResponseForm};
 use crate::serve::wire::field::Kind;
@@ -48,23 +47,24 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
     source: &mut S,
     reply: &mut R,
 ) -> Outcome {
-    let Some(mut request) = head::to_request(&attempt.wire[..attempt.head_len], Scheme::HTTP)
-    else {
-        return Outcome::BadRequestBody("its target or Host cannot be sent in HTTP/2".to_owned());
-    };
+    let mut added: SmallVec<[(&str, &str); 2]> = SmallVec::new();
     if takes_trailers {
-        let value = HeaderValue::from_static("trailers");
-        request.headers_mut().insert(header::TE, value);
+        added.push(("te", "trailers"));
     }
     if let Some(original) = original(attempt) {
-        request.headers_mut().insert(head::ORIG_PROTO, original);
-    }
-    if poll_fn(|cx| handle.send.poll_ready(cx)).await.is_err() {
-        return Outcome::NotSent;
+        added.push((head::ORIG_PROTO, original));
     }
     let ends = matches!(attempt.request.framing, Framing::None | Framing::Length(0));
-    let Ok((response, mut to_server)) = handle.send.send_request(request, ends) else {
-        return Outcome::NotSent;
+    let (text, to_head) = (&attempt.wire[..attempt.head_len], attempt.request.is_head);
+    let opener = &handle.opener;
+    let opened = poll_fn(|cx| opener.poll_open(cx, text, &added, (ends, to_head)));
+    let to_server = match opened.await {
+        Ok(stream) => stream,
+        Err(OpenError::Closed) => return Outcome::NotSent,
+        Err(OpenError::Unsayable) => {
+            let why = "its target or Host cannot be sent in HTTP/2";
+            return Outcome::BadRequestBody(why.to_owned());
+        }
     };
     let is_reused = handle.is_reused;
     let (has_head, is_whole) = (Cell::new(false), Cell::new(false));
@@ -72,33 +72,32 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
         let sending = pin!(send(
             attempt,
             source,
-            &mut to_server,
+            &to_server,
             ends,
             (&has_head, &is_whole)
         ));
-        let receiving = pin!(receive(attempt, is_reused, response, reply, &has_head));
+        let receiving = pin!(receive(attempt, is_reused, &to_server, reply, &has_head));
         both(sending, receiving, &has_head, &is_whole).await
     };
     match ended {
         Ok(outcome) => outcome,
         Err(reason) => {
-            to_server.send_reset(reason);
+            to_server.reset(reason);
             Outcome::Aborted { must_reset: true }
         }
     }
 }
 
 /// What another node restores the request from (node-proxy 14.3).
-fn original(attempt: &Attempt<'_>) -> Option<HeaderValue> {
+fn original(attempt: &Attempt<'_>) -> Option<&'static str> {
     let is_absolute = attempt.request.authority.is_some();
-    let text = match (attempt.request.version, is_absolute) {
-        (Version::Http2, _) => return None,
-        (Version::Http11, false) => "HTTP/1.1",
-        (Version::Http11, true) => "HTTP/1.1; absolute-form",
-        (Version::Http10, false) => "HTTP/1.0",
-        (Version::Http10, true) => "HTTP/1.0; absolute-form",
-    };
-    Some(HeaderValue::from_static(text))
+    match (attempt.request.version, is_absolute) {
+        (Version::Http2, _) => None,
+        (Version::Http11, false) => Some("HTTP/1.1"),
+        (Version::Http11, true) => Some("HTTP/1.1; absolute-form"),
+        (Version::Http10, false) => Some("HTTP/1.0"),
+        (Version::Http10, true) => Some("HTTP/1.0; absolute-form"),
+    }
 }
 
 /// Both directions. An error: the client's reset, to be passed on.
@@ -151,7 +150,7 @@ pub(super) async fn both(
 async fn send<S: Source>(
     attempt: &Attempt<'_>,
     source: &mut S,
-    to_server: &mut SendStream<Bytes>,
+    to_server: &Stream,
     mut is_done: bool,
     (has_head, is_whole): (&Cell<bool>, &Cell<bool>),
 ) -> Sent {
@@ -162,7 +161,7 @@ async fn send<S: Source>(
         let next = tokio::select! {
             biased;
             // Nothing may come from the client for long, and the endpoint want no more.
-            _ = poll_fn(|cx| to_server.poll_reset(cx)) => return Sent::Stopped,
+            _ = poll_fn(|cx| to_server.poll_fail(cx)) => return Sent::Stopped,
             next = source.next() => next,
         };
         attempt.idle.moved();
@@ -171,9 +170,10 @@ async fn send<S: Source>(
             attempt.judge.lost();
         }
         match next {
-            Ok(Piece::Data(bytes, ends)) => {
+            Ok(Piece::Data(mut bytes, ends)) => {
                 let n = bytes.len();
-                if write(to_server, bytes, ends).await.is_err() {
+                let sent = poll_fn(|cx| to_server.poll_send(cx, &mut bytes, ends));
+                if sent.await.is_err() {
                     return Sent::Stopped;
                 }
                 source.passed(n);
@@ -181,8 +181,8 @@ async fn send<S: Source>(
             }
             Ok(Piece::End(trailers)) => {
                 let ended = match trailers {
-                    Some(trailers) => to_server.send_trailers(trailers),
-                    None => to_server.send_data(Bytes::new(), true),
+                    Some(trailers) => to_server.send_trailers(&trailers),
+                    None => poll_fn(|cx| to_server.poll_send(cx, &mut Bytes::new(), true)).await,
                 };
                 if ended.is_err() {
                     return Sent::Stopped;
@@ -201,11 +201,11 @@ async fn send<S: Source>(
 async fn receive<R: Responder>(
     attempt: &Attempt<'_>,
     is_reused: bool,
-    response: ResponseFuture,
+    stream: &Stream,
     reply: &mut R,
     has_head: &Cell<bool>,
 ) -> Received {
-    let head = response_head(attempt, response, reply);
+    let head = response_head(attempt, stream, reply);
     let head = match attempt.deadline {
         Some(deadline) => match timeout_at(deadline, head).await {
             Ok(head) => head,
@@ -213,20 +213,21 @@ async fn receive<R: Responder>(
         },
         None => head.await,
     };
-    let response = match head {
-        Ok(Ok(response)) => response,
-        Ok(Err(e)) => return Received::Outcome(without_head(attempt, is_reused, &e)),
+    let Head {
+        text,
+        ends,
+        is_http10,
+        ..
+    } = match head {
+        Ok(Ok(head)) => head,
+        Ok(Err(fail)) => return Received::Outcome(without_head(attempt, is_reused, fail)),
         Err(reason) => return Received::Client(reason),
     };
-    let (parts, mut stream) = response.into_parts();
-    let ends = stream.is_end_stream();
-    let mut text = attempt.buffers.scratch();
-    head::put_response(parts.status, &parts.headers, ends, &mut text);
     let head = match parse_response(&text, attempt.limits) {
         Ok(Some(head)) => ResponseHead {
-            version: match (attempt.request.version, head::original(&parts.headers)) {
+            version: match (attempt.request.version, is_http10) {
                 (Version::Http2, _) => Version::Http2,
-                (_, "HTTP/1.0") => Version::Http10,
+                (_, true) => Version::Http10,
                 _ => Version::Http11,
             },
             ..head
@@ -242,7 +243,7 @@ async fn receive<R: Responder>(
         if ends {
             seen.end = Some(None);
         } else {
-            seen.look(&mut stream);
+            seen.look(stream);
         }
         if let Some(trailers) = &seen.end
             && attempt.judge.end(grpc_status(trailers.as_ref()), true)
@@ -264,7 +265,7 @@ async fn receive<R: Responder>(
         return Received::Client(reason);
     }
     drop((text, out));
-    if !ends && let Err(end) = relay(attempt, seen, &mut stream, reply).await {
+    if !ends && let Err(end) = relay(attempt, seen, stream, reply).await {
         return end;
     }
     Received::Outcome(Outcome::Done(Done {
@@ -305,35 +306,23 @@ impl<'a> Attempt<'a> {
 /// The final response's head; interim ones are passed on. An error: the client's reset.
 async fn response_head<R: Responder>(
     attempt: &Attempt<'_>,
-    mut response: ResponseFuture,
+    stream: &Stream,
     reply: &mut R,
-) -> Result<Result<Response<RecvStream>, h2::Error>, Reason> {
-    enum Event {
-        Interim(Response<()>),
-        Final(Result<Response<RecvStream>, h2::Error>),
-    }
+) -> Result<Result<Head, Fail>, Reason> {
     let mut interims = 0;
     loop {
-        let event = poll_fn(|cx| {
-            if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-                return Poll::Ready(Event::Interim(interim));
-            }
-            Pin::new(&mut response).poll(cx).map(Event::Final)
-        });
-        let event = tokio::select! {
+        let head = tokio::select! {
             biased;
             reason = reply.gone() => return Err(reason),
-            event = event => event,
+            head = poll_fn(|cx| stream.poll_head(cx)) => head,
         };
-        let interim = match event {
-            Event::Final(head) => return Ok(head),
-            Event::Interim(interim) => interim,
+        let text = match head {
+            Ok(head) if head.status < 200 => head.text,
+            head => return Ok(head),
         };
         interims += 1;
-        let mut text = attempt.buffers.scratch();
-        head::put_response(interim.status(), interim.headers(), true, &mut text);
         let Ok(Some(head)) = parse_response(&text, attempt.limits) else {
-            return Ok(Err(Reason::PROTOCOL_ERROR.into()));
+            return Ok(Err(Fail::Protocol(Reason::PROTOCOL_ERROR)));
         };
         let is_wanted = attempt.request.version != Version::Http10 && head.status != 101;
         if is_wanted && interims <= MAX_INTERIM {
@@ -352,17 +341,15 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, stream: &mut RecvStream) {
+    fn look(&mut self, stream: &Stream) {
         let mut cx = Context::from_waker(Waker::noop());
-        while self.data.len() < 2 {
-            match stream.poll_data(&mut cx) {
-                Poll::Ready(Some(Ok(bytes))) => self.data.push(bytes),
-                Poll::Ready(None) => {
-                    if let Poll::Ready(Ok(trailers)) = stream.poll_trailers(&mut cx) {
-                        self.end = Some(trailers);
-                    }
-                    return;
+        while self.data.len() < 2 && self.end.is_none() {
+            match stream.poll_part(&mut cx) {
+                Poll::Ready(Ok(Part::Data(bytes, ends))) => {
+                    self.data.push(bytes);
+                    self.end = ends.then_some(None);
                 }
+                Poll::Ready(Ok(Part::End(trailers))) => self.end = Some(trailers),
                 // An error shows again.
                 _ => return,
             }
@@ -379,17 +366,14 @@ fn grpc_status(trailers: Option<&HeaderMap>) -> Option<u32> {
 async fn relay<R: Responder>(
     attempt: &Attempt<'_>,
     seen: Seen,
-    stream: &mut RecvStream,
+    stream: &Stream,
     reply: &mut R,
 ) -> Result<(), Received> {
     for bytes in seen.data {
-        let (n, ends) = (bytes.len(), seen.end.is_none() && stream.is_end_stream());
-        let passed = reply.data(bytes, ends).await;
+        let n = bytes.len();
+        let passed = reply.data(bytes, false).await;
         passed.map_err(Received::Client)?;
-        let _ = stream.flow_control().release_capacity(n);
-        if ends {
-            return Ok(());
-        }
+        stream.release(n);
     }
     if let Some(trailers) = seen.end {
         return end(attempt, trailers, reply).await;
@@ -398,15 +382,15 @@ async fn relay<R: Responder>(
         let next = tokio::select! {
             biased;
             reason = reply.gone() => return Err(Received::Client(reason)),
-            next = attempt.idle.watch(stream.data()) => next,
+            next = attempt.idle.watch(poll_fn(|cx| stream.poll_part(cx))) => next,
         };
         let Ok(next) = next else {
             // Nothing has moved for `streamIdleTimeoutMs`.
-            return cut(attempt, &Reason::CANCEL.into(), reply).await;
+            return cut(attempt, Fail::Lost, reply).await;
         };
         match next {
-            Some(Ok(bytes)) => {
-                let (n, ends) = (bytes.len(), stream.is_end_stream());
+            Ok(Part::Data(bytes, ends)) => {
+                let n = bytes.len();
                 if ends {
                     attempt.judge.end(None, false);
                 }
@@ -416,19 +400,13 @@ async fn relay<R: Responder>(
                     return Err(Received::Outcome(Outcome::Aborted { must_reset: true }));
                 };
                 passed.map_err(Received::Client)?;
-                let _ = stream.flow_control().release_capacity(n);
+                stream.release(n);
                 if ends {
                     return Ok(());
                 }
             }
-            Some(Err(e)) => return cut(attempt, &e, reply).await,
-            None => {
-                let trailers = match stream.trailers().await {
-                    Ok(trailers) => trailers,
-                    Err(e) => return cut(attempt, &e, reply).await,
-                };
-                return end(attempt, trailers, reply).await;
-            }
+            Ok(Part::End(trailers)) => return end(attempt, trailers, reply).await,
+            Err(fail) => return cut(attempt, fail, reply).await,
         }
     }
 }
@@ -464,16 +442,14 @@ async fn end<R: Responder>(
 /// The endpoint's stream has ended before its end.
 async fn cut<R: Responder>(
     attempt: &Attempt<'_>,
-    e: &h2::Error,
+    fail: Fail,
     reply: &mut R,
 ) -> Result<(), Received> {
-    let reason = match e.reason() {
+    let reason = match fail {
         // The response is whole, and the endpoint wants no more of the request.
-        Some(Reason::NO_ERROR) if e.is_reset() => {
-            return end(attempt, None, reply).await;
-        }
-        Some(reason) if e.is_reset() => reason,
-        _ => Reason::CANCEL,
+        Fail::Reset(Reason::NO_ERROR) => return end(attempt, None, reply).await,
+        Fail::Reset(reason) | Fail::Protocol(reason) => reason,
+        Fail::Unseen | Fail::Lost => Reason::CANCEL,
     };
     attempt.judge.cut();
     reply.cut(reason);
@@ -481,25 +457,16 @@ async fn cut<R: Responder>(
 }
 
 /// What the end of a stream means of which no response head came.
-fn without_head(attempt: &Attempt<'_>, is_reused: bool, e: &h2::Error) -> Outcome {
-    if e.is_reset() && e.is_remote() {
-        return match e.reason() {
-            Some(Reason::REFUSED_STREAM) => Outcome::Refused,
-            Some(reason) => Outcome::Reset(reason),
-            None => Outcome::Lost,
-        };
+fn without_head(attempt: &Attempt<'_>, is_reused: bool, fail: Fail) -> Outcome {
+    match fail {
+        Fail::Reset(Reason::REFUSED_STREAM) | Fail::Unseen => Outcome::Refused,
+        Fail::Reset(reason) => Outcome::Reset(reason),
+        Fail::Protocol(_) => Outcome::BadResponse(fail.to_string()),
+        Fail::Lost if is_reused && attempt.request.is_idempotent && attempt.request.is_buffered => {
+            Outcome::Stale
+        }
+        Fail::Lost => Outcome::Lost,
     }
-    // The codec ends streams so only if they are above the last one that the endpoint has seen.
-    if e.is_go_away() && e.is_remote() {
-        return Outcome::Refused;
-    }
-    if e.is_reset() || e.is_go_away() {
-        return Outcome::BadResponse(e.to_string());
-    }
-    if is_reused && attempt.request.is_idempotent && attempt.request.is_buffered {
-        return Outcome::Stale;
-    }
-    Outcome::Lost
 }
 
 fn bad_response(what: &str) -> Received {
