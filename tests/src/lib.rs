@@ -25,6 +25,7 @@
 //! | [`port`] | a port that stays ours while its server is down |
 //! | [`process`] | a program that ends with its owner, whatever happens to the owner |
 //! | [`store_suite`] | what every dtab store must do |
+//! | [`watching`] | dashboards and alerts, made from the tables of metrics, and a real Prometheus |
 
 pub mod app;
 pub mod browser;
@@ -45,3 +46,4 @@ pub mod port;
 pub mod process;
 pub mod real;
 pub mod store_suite;
+pub mod watching;

@@ -201,6 +201,19 @@ impl Described {
 }
 
 impl Scope {
+    /// The labels that say where.
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Scope::Router => &["rt"],
+            Scope::Server => &["rt", "server"],
+            Scope::Service => &["rt", "service"],
+            Scope::Client => &["rt", "client"],
+            Scope::Pair => &["rt", "client", "service"],
+            Scope::Control => &["namerd"],
+            Scope::Process | Scope::Node => &[],
+        }
+    }
+
     /// What stands in front of a Prometheus name.
     pub fn prefix(self) -> &'static str {
         match self {

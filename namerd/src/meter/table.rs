@@ -165,4 +165,28 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), METRICS.len(), "each name once");
     }
+
+    /// The table as the paper has it. `L5D_WRITE_DOCS=1` writes it.
+    #[test]
+    fn the_paper_has_this_table() {
+        let mut text = String::from("| name | kind | labels | says |\n|---|---|---|---|\n");
+        for m in METRICS {
+            let kind = format!("{:?}", m.kind).to_lowercase();
+            let labels = m.labels.join(", ");
+            text += &format!("| `{}` | {kind} | {labels} | {} |\n", m.name, m.help);
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/METRICS.md");
+        let paper = std::fs::read_to_string(file).expect("the paper");
+        let (begin, end) = ("<!-- namerd -->\n", "<!-- namerd end -->");
+        let (head, rest) = paper.split_once(begin).expect("the mark");
+        let (held, tail) = rest.split_once(end).expect("the second mark");
+        if std::env::var_os("L5D_WRITE_DOCS").is_some() {
+            std::fs::write(file, format!("{head}{begin}{text}{end}{tail}")).expect("written");
+        } else {
+            assert_eq!(
+                held, text,
+                "deploy/METRICS.md: L5D_WRITE_DOCS=1 cargo test writes it"
+            );
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod layers;
 mod original;
 mod packages;
 mod peers;
+mod prometheus;
 mod run;
 mod test;
 
@@ -51,6 +52,15 @@ enum Command {
     Chart,
     /// Writes the reference pages of deploy/book and the manual pages into deploy/man, from the code of the programs
     Reference,
+    /// Writes the dashboards and alerts into deploy/watching, as the tables of metrics say
+    Watching {
+        /// Where the runbook is served: in front of `#<alert>` in the links of alerts
+        #[arg(long)]
+        runbook: Option<String>,
+        /// Where to write; left out: deploy/watching
+        #[arg(long)]
+        to: Option<std::path::PathBuf>,
+    },
     /// Runs each parser's fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -116,6 +126,7 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Ci => test::ci(),
         Command::Layers => layers::check(),
         Command::Crd => crd(),
+        Command::Watching { runbook, to } => watching(runbook.as_deref(), to.as_deref()),
         Command::Chart => chart::write(),
         Command::Reference => run::run(
             "write the reference",
@@ -139,6 +150,27 @@ fn obey(command: Command) -> anyhow::Result<()> {
         } => bench::proxy(&profile, &args),
         Command::Demo { args } => test::demo(&args),
     }
+}
+
+/// The tests' library knows the tables of both programs; a test of it fails while the files differ.
+fn watching(runbook: Option<&str>, to: Option<&std::path::Path>) -> anyhow::Result<()> {
+    let mut write = run::cargo();
+    write.args([
+        "run",
+        "--quiet",
+        "--package",
+        "l5d-tests",
+        "--bin",
+        "l5d-watching",
+        "--",
+    ]);
+    write.args(runbook.map(|runbook| format!("--runbook={runbook}")));
+    if let Some(to) = to {
+        // Cargo runs at the root.
+        let to = std::path::absolute(to)?;
+        write.arg("--to").arg(to);
+    }
+    run::run("write deploy/watching", &mut write)
 }
 
 /// namerd prints the definition; a test of namerd fails while the file differs.

@@ -22,6 +22,17 @@ pub(crate) fn install(what_for: &str, packages: &[&str]) -> anyhow::Result<()> {
     apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))
 }
 
+/// Fetches one package into a folder and installs nothing; the list of packages is fetched first where there is none.
+pub(crate) fn download(what_for: &str, package: &str, folder: &Path) -> anyhow::Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.current_dir(folder).args(arguments);
+        run_slowly(&format!("fetch {what_for}"), &mut apt)
+    };
+    let download = ["download", package];
+    apt(&download).or_else(|_| apt(&["update"]).and_then(|()| apt(&download)))
+}
+
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(Path::new("/proc/self")).is_ok_and(|me| me.uid() == 0)

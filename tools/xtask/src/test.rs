@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
-use crate::{browser, cluster, curl, layers, original};
+use crate::{browser, cluster, curl, layers, original, prometheus};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
 pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Result<()> {
@@ -35,6 +35,9 @@ pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Resul
     }
     if curl::obtain() {
         tests.env("L5D_REQUIRE_CURL", "1");
+    }
+    if prometheus::obtain() {
+        tests.env("L5D_REQUIRE_PROMETHEUS", "1");
     }
     let mut running = tests
         .stdout(Stdio::piped())

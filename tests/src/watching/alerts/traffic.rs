@@ -1,0 +1,118 @@
+//! What users notice first.
+
+use super::{Alert, Severity::*};
+
+pub(super) const ALERTS: &[Alert] = &[
+    Alert {
+        name: "L5dServiceFailing",
+        severity: Critical,
+        wait: "5m",
+        expr: "l5d:service_failures:rate5m / l5d:service_requests:rate5m > 0.05\nand l5d:service_requests:rate5m > 0.1",
+        summary: "{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} fail (router {{ $labels.rt }})",
+        description: "Requests that were answered with a failure, or not at all, over all nodes. rt:service:failures with the label exception says why those failed that got no answer of the service; the dashboard of the service says where.",
+        fault: &[(
+            r#"rt:service:failures{job="l5d-node",instance="a:9990",node="a",rt="outgoing",service="svc/web"}"#,
+            "0+60x60",
+        )],
+        also: &[],
+        by: "15m",
+    },
+    Alert {
+        name: "L5dNoEndpoints",
+        severity: Critical,
+        wait: "2m",
+        expr: "sum by (rt, service) (rate(rt:service:failures{exception=\"no_address\"}[5m])) > 0",
+        summary: "{{ $labels.service }} has no endpoints (router {{ $labels.rt }})",
+        description: "The name is bound, and its cluster has no address: no pod is ready, or the port of the name is not one of the service.",
+        fault: &[(
+            r#"rt:service:failures{job="l5d-node",instance="a:9990",node="a",rt="outgoing",service="svc/web",exception="no_address"}"#,
+            "0+3x60",
+        )],
+        also: &[],
+        by: "10m",
+    },
+    Alert {
+        name: "L5dNamesUnknown",
+        severity: Warning,
+        wait: "10m",
+        expr: "sum by (rt, service) (rate(rt:service:failures{exception=\"no_binding\"}[5m])) > 0.1",
+        summary: "Nothing is known of {{ $labels.service }}, which is asked for (router {{ $labels.rt }})",
+        description: "No dentry leads to a service that exists: a dtab was changed, a service was deleted, or a client asks for a wrong host.",
+        fault: &[(
+            r#"rt:service:failures{job="l5d-node",instance="a:9990",node="a",rt="outgoing",service="svc/web",exception="no_binding"}"#,
+            "0+12x60",
+        )],
+        also: &[],
+        by: "20m",
+    },
+    Alert {
+        name: "L5dBindingsFailing",
+        severity: Critical,
+        wait: "2m",
+        expr: "sum by (node, instance, rt) (rate(rt:responses_made{reason=~\"binding_failed|binding_timeout\"}[5m])) > 0",
+        summary: "Requests on {{ $labels.instance }} fail because their names cannot be bound (router {{ $labels.rt }})",
+        description: "namerd has answered that it cannot bind the name, or has not answered in time. Names that were bound before go on; new ones do not.",
+        fault: &[(
+            r#"rt:responses_made{job="l5d-node",instance="a:9990",node="a",rt="outgoing",reason="binding_timeout"}"#,
+            "0+3x60",
+        )],
+        also: &[],
+        by: "10m",
+    },
+    Alert {
+        name: "L5dRetryBudgetExhausted",
+        severity: Warning,
+        wait: "5m",
+        expr: "sum by (rt, service) (rate(rt:service:retries:budget_exhausted[5m])) > 0",
+        summary: "{{ $labels.service }} fails more than its retries may hide (router {{ $labels.rt }})",
+        description: "Retries are not made because the budget is used up: clients see failures that retries hid until now.",
+        fault: &[(
+            r#"rt:service:retries:budget_exhausted{job="l5d-node",instance="a:9990",node="a",rt="outgoing",service="svc/web"}"#,
+            "0+5x60",
+        )],
+        also: &[],
+        by: "15m",
+    },
+    Alert {
+        name: "L5dRequeueBudgetExhausted",
+        severity: Warning,
+        wait: "5m",
+        expr: "sum by (rt, client) (rate(rt:client:retries:budget_exhausted[5m])) > 0",
+        summary: "Too many connections to {{ $labels.client }} fail to send all of their requests elsewhere (router {{ $labels.rt }})",
+        description: "Requests that no endpoint has seen are not sent again because the budget is used up: many endpoints refuse connections or are gone.",
+        fault: &[(
+            r##"rt:client:retries:budget_exhausted{job="l5d-node",instance="a:9990",node="a",rt="outgoing",client="#/io.l5d.k8s/default/http/web"}"##,
+            "0+5x60",
+        )],
+        also: &[],
+        by: "15m",
+    },
+    Alert {
+        name: "L5dBalancerPanic",
+        severity: Critical,
+        wait: "2m",
+        expr: "sum by (rt, client) (rate(rt:client:loadbalancer:panics[5m]) + rate(rt:client:loadbalancer:max_effort_exhausted[5m])) > 0",
+        summary: "Most endpoints of {{ $labels.client }} look dead, so all are tried (router {{ $labels.rt }})",
+        description: "Failure accrual has set aside so many endpoints that the balancer no longer believes it: the service, or the way to it, is broken for most.",
+        fault: &[(
+            r##"rt:client:loadbalancer:panics{job="l5d-node",instance="a:9990",node="a",rt="outgoing",client="#/io.l5d.k8s/default/http/web"}"##,
+            "0+30x60",
+        )],
+        also: &[],
+        by: "10m",
+    },
+    Alert {
+        name: "L5dEndpointsSetAside",
+        severity: Warning,
+        wait: "10m",
+        expr: "max by (rt, client) (rt:client:loadbalancer:busy) / max by (rt, client) (rt:client:loadbalancer:size > 0) > 0.3",
+        summary: "{{ $value | humanizePercentage }} of the endpoints of {{ $labels.client }} are set aside (router {{ $labels.rt }})",
+        description: "At least one node sends those endpoints nothing because they failed: the others carry their load.",
+        fault: &[(
+            r##"rt:client:loadbalancer:busy{job="l5d-node",instance="a:9990",node="a",rt="outgoing",client="#/io.l5d.k8s/default/http/web"}"##,
+            "2x60",
+        )],
+        also: &[],
+        by: "20m",
+    },
+];
