@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,6 +24,21 @@ pub fn stay_on(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     cores.iter().for_each(|core| set.set(*core));
     sched_setaffinity(None, &set).with_context(|| format!("cannot stay on the cores {cores:?}"))
+}
+
+/// Moves another process, with all threads that it has now, to these cores.
+pub fn move_to(pid: u32, cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    cores.iter().for_each(|core| set.set(*core));
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name();
+        let thread = thread.to_str().and_then(|name| name.parse().ok());
+        let thread = thread.and_then(Pid::from_raw);
+        let thread = thread.with_context(|| format!("a thread of {pid} has no number"))?;
+        sched_setaffinity(Some(thread), &set)
+            .with_context(|| format!("cannot move {pid} to the cores {cores:?}"))?;
+    }
+    Ok(())
 }
 
 /// Raises the number of files that may be open to what is allowed; gives it.

@@ -134,6 +134,8 @@ async fn resolver(
     let mut load = Load::start(&beside_us("l5d-load")?, folder, cores)?;
     let mut measured = measure(Arm::Follow, sizes, &server, &mut load, world).await?;
     eprintln!("resolver API: followers move to another namerd");
+    // It would have a machine of its own, and forgetting those who have left takes a core for seconds.
+    server.stand_aside(cores)?;
     let other = Server::namerd(&program, world.addr(), folder, "namerd-2", cores).await?;
     measured.moved = Some(relocate(&other, &mut load).await?);
     Ok(measured)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use l5d_bench::orders::{Order, Report};
-use l5d_bench::process::{Usage, stay_on};
+use l5d_bench::process::{Usage, move_to, stay_on};
 use l5d_tests::client::ApiClient;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -169,6 +169,11 @@ impl Server {
     /// What it has used.
     pub(crate) fn usage(&self) -> Result<Usage> {
         Usage::of(self.program.pid()?)
+    }
+
+    /// It shares the cores of followers and cluster from now on.
+    pub(crate) fn stand_aside(&self, cores: &Cores) -> Result<()> {
+        move_to(self.program.pid()?, &cores.rest)
     }
 
     /// The sum of one of its metrics; 0 for servers without.
