@@ -61,7 +61,12 @@ pub(super) async fn fill(endpoint: Weak<Endpoint>) {
         let Some(endpoint) = endpoint.upgrade().filter(|e| !e.is_removed()) else {
             return;
         };
-        match dialled {
+        let socket = &endpoint.shared.settings.socket;
+        let tuned = dialled.and_then(|connection| match connection.tune(socket) {
+            Ok(()) => Ok(connection),
+            Err(source) => Err(connect::ConnectError::Failed { addr, source }),
+        });
+        match tuned {
             Ok(connection) => {
                 endpoint.pool().put(connection, Instant::now());
             }

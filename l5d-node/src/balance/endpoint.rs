@@ -139,7 +139,7 @@ impl Endpoint {
             weight: Cell::new(weight),
             load: PeakEwma::new(decay, now),
             pool: Pool::new(settings, shared.workers),
-            multiplexed: h2::Shared::default(),
+            multiplexed: h2::Shared::new(settings.session),
             accrual: Accrual::new(settings.failure_accrual, now),
             failures: Cell::new(0),
             turned_away: Cell::new(0),

@@ -15,8 +15,6 @@ fn path(name: &str) -> Path {
 fn limits(paths: usize) -> CacheLimits {
     CacheLimits {
         paths,
-        trees: 1000,
-        bounds: 1000,
         clients: 1000,
         idle_ttl: Duration::from_secs(600),
     }

@@ -18,8 +18,6 @@ pub struct Admin {
     pub socket: SocketOptions,
     /// `security`
     pub security: Security,
-    /// `httpIdentifierPort`: a listener that answers with the names that routers would give a request.
-    pub identifier_port: Option<u16>,
     /// Longest drain on a stop request.
     pub shutdown_grace: Duration,
 }
@@ -74,7 +72,6 @@ impl Default for Admin {
             tls: None,
             socket: SocketOptions::default(),
             security: Security::default(),
-            identifier_port: None,
             shutdown_grace: Duration::from_secs(10),
         }
     }

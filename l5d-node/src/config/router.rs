@@ -171,12 +171,8 @@ pub struct Interpreter {
 /// Bounds of the caches (node-proxy 12.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Names with their overrides.
+    /// Names with their overrides, each with its tree and what that leads to: the levels "path", "tree" and "bound" in one.
     pub paths: usize,
-    /// Bound trees.
-    pub trees: usize,
-    /// Bound ids with residual.
-    pub bounds: usize,
     /// Bound ids.
     pub clients: usize,
     /// How long an unused entry stays.
@@ -260,8 +256,6 @@ impl Default for CacheLimits {
     fn default() -> Self {
         Self {
             paths: 1000,
-            trees: 1000,
-            bounds: 1000,
             clients: 1000,
             idle_ttl: Duration::from_secs(600),
         }

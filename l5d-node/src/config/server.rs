@@ -75,8 +75,6 @@ pub struct H2Settings {
     pub max_frame: Option<u32>,
     /// `maxHeaderListBytes`; `None`: the router's `maxHeadersKB`, if it has one, else our own.
     pub max_header_list: Option<u32>,
-    /// `windowUpdateRatio`: above 0 and below 1.
-    pub window_update_ratio: f64,
     /// `maxConcurrentStreamsPerConnection`, of servers.
     pub max_streams: u32,
     /// `pingIntervalMs` (ours): without a frame for this long, while streams are open, the peer is asked (10.3).
@@ -154,7 +152,6 @@ impl Default for H2Settings {
             header_table: None,
             max_frame: None,
             max_header_list: None,
-            window_update_ratio: 0.99,
             max_streams: 1000,
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(3),

@@ -18,13 +18,8 @@ layer! {
     retries_per_request: u32 = 25,
     /// `responseClassifier` (13.6).
     classifier: Classifier = Classifier::NonRetryable5xx,
-    /// `classificationTimeoutMs`: how long an HTTP/2 response is held back to see whether its end asks for a retry.
-    classification_timeout: Duration = Duration::from_millis(100),
     /// `retryBufferSize.requestBytes`: beyond it a request can no longer be sent again.
     retry_request_bytes: usize = 16_383,
-    /// `retryBufferSize.responseBytes`: kept to be shown; a response is never held back for longer than it takes to look at
-    /// what has come of it (node-proxy 10.4, ours).
-    retry_response_bytes: usize = 16_383,
 }
 
 /// How much more may be sent than was asked (13.7).

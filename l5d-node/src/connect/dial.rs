@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{ConnectionCounts, Stream};
+use crate::config::SocketOptions;
 
 /// An open connection to an endpoint; counted while it is open.
 #[derive(Debug)]
@@ -85,6 +87,28 @@ impl Connection {
         }
     }
 
+    /// Gives its socket the client's `socketOptions` (node-proxy 4.2).
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn tune(&self, options: &SocketOptions) -> io::Result<()> {
+        let Some(tcp) = self.stream.tcp() else {
+            return Ok(());
+        };
+        if !options.no_delay {
+            tcp.set_nodelay(false)?;
+        }
+        let socket = SockRef::from(tcp);
+        if let Some(is_on) = options.keep_alive {
+            socket.set_keepalive(is_on)?;
+        }
+        // While the server takes nothing, bytes to it stay unacknowledged.
+        if options.write_timeout.is_some() {
+            socket.set_tcp_user_timeout(options.write_timeout)?;
+        }
+        Ok(())
+    }
+
     /// When it was opened.
     pub fn opened(&self) -> Instant {
         self.opened
@@ -134,5 +158,39 @@ impl AsyncWrite for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.counts.closed(self.opened.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clients_socket_has_its_options() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(60);
+        let plain = dial(addr, limit, &Arc::default()).await.unwrap();
+        let tuned = dial(addr, limit, &Arc::default()).await.unwrap();
+        plain.tune(&SocketOptions::default()).unwrap();
+        let options = SocketOptions {
+            no_delay: false,
+            keep_alive: Some(true),
+            write_timeout: Some(Duration::from_secs(7)),
+            ..SocketOptions::default()
+        };
+        tuned.tune(&options).unwrap();
+        let told = |connection: &Connection| {
+            let socket = SockRef::from(connection.stream.tcp().unwrap());
+            (
+                socket.tcp_nodelay().unwrap(),
+                socket.keepalive().unwrap(),
+                socket.tcp_user_timeout().unwrap(),
+            )
+        };
+        assert_eq!(told(&plain), (true, false, None));
+        assert_eq!(told(&tuned), (false, true, options.write_timeout));
     }
 }

@@ -158,10 +158,13 @@ impl Walk<'_> {
         if let Some(stream) = self.within(addr, connector) {
             return Ok(Connection::new(Stream::local(stream), counts));
         }
-        match connector {
+        let connection = match connector {
             None => dial(addr, limit, counts).await,
             Some(connector) => connector.dial(addr, limit, counts).await,
-        }
+        }?;
+        let tuned = connection.tune(&balancer.client.socket);
+        tuned.map_err(|source| ConnectError::Failed { addr, source })?;
+        Ok(connection)
     }
 
     /// The near end of a connection to a server of this process, where no rule needs a socket: nobody has to prove anything

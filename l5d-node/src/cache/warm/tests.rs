@@ -38,8 +38,6 @@ fn scope(dtab: &str, gateways: bool) -> Scope {
 fn table(paths: usize) -> Table {
     let limits = CacheLimits {
         paths,
-        trees: 1,
-        bounds: 1,
         clients: 1,
         idle_ttl: Duration::from_secs(600),
     };

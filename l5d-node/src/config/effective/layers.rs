@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ms;
-use super::parts::{changed, client_tls, put_h2, said, session, socket};
+use super::parts::{changed, client_socket, client_tls, put_h2, said, session};
 use crate::config::{
     AccrualPolicy, Backoff, BalancerKind, Budget, Classifier, ClientKeys, FailureAccrual,
     GrpcRetries, Layer, LoadBalancer, ServiceKeys, Settings, SocketOptions,
@@ -39,10 +39,6 @@ pub(super) fn service(keys: &ServiceKeys) -> Map<String, Value> {
         "responseClassifier",
         keys.classifier.as_ref().map(classifier),
     );
-    put(
-        "classificationTimeoutMs",
-        keys.classification_timeout.map(|t| json!(ms(t))),
-    );
     let retries = json!({
         "budget": keys.retry_budget.as_ref().map(budget),
         "backoff": keys.retry_backoff.map(backoff),
@@ -51,7 +47,6 @@ pub(super) fn service(keys: &ServiceKeys) -> Map<String, Value> {
     put("retries", said(retries));
     let sizes = json!({
         "requestBytes": keys.retry_request_bytes,
-        "responseBytes": keys.retry_response_bytes,
     });
     put("retryBufferSize", said(sizes));
     map
@@ -86,7 +81,7 @@ pub(super) fn client(keys: &ClientKeys) -> Map<String, Value> {
         (
             "socketOptions",
             keys.socket
-                .and_then(|s| changed(&s, &SocketOptions::default(), socket)),
+                .and_then(|s| changed(&s, &SocketOptions::default(), client_socket)),
         ),
         (
             "hostConnectionPool",

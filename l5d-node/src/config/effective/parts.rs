@@ -22,7 +22,6 @@ pub(super) fn admin(admin: &Admin) -> Value {
         "tls": admin.tls.as_ref().map(server_tls),
         "socketOptions": changed(&admin.socket, &SocketOptions::default(), socket),
         "shutdownGraceMs": ms(admin.shutdown_grace),
-        "httpIdentifierPort": admin.identifier_port,
         "security": said(json!({
             "uiEnabled": off(security.has_ui),
             "controlEnabled": off(security.has_control),
@@ -62,6 +61,15 @@ pub(super) fn socket(socket: &SocketOptions) -> Value {
     })
 }
 
+/// The same of connections that we open.
+pub(super) fn client_socket(socket: &SocketOptions) -> Value {
+    json!({
+        "noDelay": socket.no_delay,
+        "writeTimeoutMs": socket.write_timeout.map(ms),
+        "keepAlive": socket.keep_alive,
+    })
+}
+
 pub(super) fn session(session: &SessionLimits) -> Value {
     json!({
         "idleTimeMs": session.idle.map(ms),
@@ -77,7 +85,6 @@ pub(super) fn put_h2(h2: &H2Settings, is_server: bool, out: &mut Map<String, Val
     put("headerTableBytes", json!(h2.header_table));
     put("maxFrameBytes", json!(h2.max_frame));
     put("maxHeaderListBytes", json!(h2.max_header_list));
-    put("windowUpdateRatio", json!(h2.window_update_ratio));
     put("pingIntervalMs", json!(ms(h2.ping_interval)));
     put("pingTimeoutMs", json!(ms(h2.ping_timeout)));
     if is_server {

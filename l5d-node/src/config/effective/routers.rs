@@ -25,8 +25,6 @@ pub(super) fn router(router: &Router) -> Value {
         "bindingTimeoutMs": ms(router.binding_timeout),
         "bindingCache": {
             "paths": router.cache.paths,
-            "trees": router.cache.trees,
-            "bounds": router.cache.bounds,
             "clients": router.cache.clients,
             "idleTtlSecs": router.cache.idle_ttl.as_secs(),
         },

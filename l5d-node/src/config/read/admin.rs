@@ -3,7 +3,6 @@
 use l5d_config::{Field, Section};
 use regex::Regex;
 
-use super::later::ADMIN;
 use super::scalar::flag;
 use super::server::socket;
 use super::{Servers, address};
@@ -21,13 +20,15 @@ pub(super) fn read(field: Field<'_>, servers: &mut Servers) -> Option<Admin> {
     let tls = l5d_tls::read::server(section.key("tls"), true);
     let socket = socket(section.key("socketOptions"), true);
     let security = section.key("security").section();
-    let identifier_port = section.key("httpIdentifierPort").port();
     section.legacy(
         "workerThreads",
         "the admin server has one thread of its own",
     );
     let grace = section.key("shutdownGraceMs").millis();
-    ADMIN.check(&section);
+    section.legacy(
+        "httpIdentifierPort",
+        "recent requests and the access log tell the names that requests got",
+    );
     let addr = addr?;
     servers.add(addr, spot, &section);
     Some(Admin {
@@ -35,7 +36,6 @@ pub(super) fn read(field: Field<'_>, servers: &mut Servers) -> Option<Admin> {
         tls,
         socket: socket.unwrap_or(default.socket),
         security: security.as_ref().map(read_security).unwrap_or_default(),
-        identifier_port,
         shutdown_grace: grace.unwrap_or(default.shutdown_grace),
     })
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use l5d_config::{Field, Kinds, Section};
 
-use super::later::CLIENT;
 use super::scalar::{count, flag, small, time};
 use super::server::{h2, is_any_h2, session, socket};
 use super::service::{backoff, budget};
@@ -54,7 +53,6 @@ pub(super) fn read(section: &Section<'_>) -> ClientKeys {
         "`requestAuthorizers` existed for Istio's mixer only and cannot be used",
         None,
     );
-    CLIENT.check(section);
     keys
 }
 

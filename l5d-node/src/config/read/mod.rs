@@ -4,7 +4,6 @@ mod admin;
 mod client;
 mod identifier;
 mod interpreter;
-mod later;
 mod node_identity;
 mod router;
 mod scalar;

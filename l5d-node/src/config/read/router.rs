@@ -294,13 +294,14 @@ fn cache(field: Field<'_>) -> Option<CacheLimits> {
     let section = field.section()?;
     for (key, limit) in [
         ("paths", &mut limits.paths),
-        ("trees", &mut limits.trees),
-        ("bounds", &mut limits.bounds),
         ("clients", &mut limits.clients),
     ] {
         if let Some(read) = count(section.key(key), 1) {
             *limit = read.min(1_000_000);
         }
+    }
+    for key in ["trees", "bounds"] {
+        section.legacy(key, "a name has its tree with it: `paths` bounds both");
     }
     if let Some(ttl) = section.key("idleTtlSecs").secs() {
         limits.idle_ttl = ttl;

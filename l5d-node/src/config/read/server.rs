@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use l5d_config::{Field, Kinds, Section};
 
-use super::later::SERVER;
 use super::scalar::{count, flag, header, small, time};
 use super::{Servers, address};
 use crate::config::{
@@ -70,7 +69,6 @@ pub(super) fn read(
         h2,
         ..default
     };
-    SERVER.check(section);
     let addr = addr?;
     servers.add(addr, section.spot(), section);
     Some(Server {
@@ -84,12 +82,15 @@ pub(super) fn read(
 pub(super) fn socket(field: Field<'_>, listens: bool) -> Option<SocketOptions> {
     let section = field.section()?;
     let default = SocketOptions::default();
-    let backlog = section.key("backlog");
-    let (spot, has_backlog) = (backlog.key_spot(), backlog.is_present());
-    let backlog = small(backlog, 1);
-    if has_backlog && !listens {
-        let message = "`backlog` has no effect: it is for servers";
-        section.reader().warn(spot, message, None);
+    let backlog = small(section.key("backlog"), 1);
+    if !listens {
+        for key in ["backlog", "reuseAddr", "reusePort"] {
+            section.legacy(key, "it is for servers");
+        }
+        section.legacy(
+            "readTimeoutMs",
+            "`requestAttemptTimeoutMs` and `streamIdleTimeoutMs` limit how long a server may say nothing",
+        );
     }
     Some(SocketOptions {
         no_delay: flag(&section, "noDelay", default.no_delay),
@@ -128,13 +129,16 @@ pub(super) fn h2(section: &Section<'_>) -> H2Settings {
     let connection = size("initialConnectionWindowBytes", 65_535, MOST);
     let ratio = section.key("windowUpdateRatio");
     let spot = ratio.spot();
-    let ratio = ratio
-        .number(0.0..=1.0)
-        .unwrap_or(default.window_update_ratio);
-    if ratio == 0.0 || ratio == 1.0 {
+    let ratio = ratio.number(0.0..=1.0);
+    if ratio.is_some_and(|ratio| ratio == 0.0 || ratio == 1.0) {
         let message = "`windowUpdateRatio` must be greater than 0 and less than 1";
         section.reader().mistake(spot, message, None);
     }
+    // node-proxy 10.1: room is released as the other side takes the bytes.
+    section.legacy(
+        "windowUpdateRatio",
+        "room in a window comes back as the other side takes what was in it",
+    );
     let wait = |key, default: Duration| time(section.key(key)).unwrap_or(default);
     H2Settings {
         stream_window: window.unwrap_or(default.stream_window),
@@ -142,7 +146,6 @@ pub(super) fn h2(section: &Section<'_>) -> H2Settings {
         header_table: size("headerTableBytes", 0, MOST),
         max_frame: size("maxFrameBytes", 16_384, (1 << 24) - 1),
         max_header_list: size("maxHeaderListBytes", 0, MOST),
-        window_update_ratio: ratio,
         ping_interval: wait("pingIntervalMs", default.ping_interval),
         ping_timeout: wait("pingTimeoutMs", default.ping_timeout),
         ..default

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use l5d_config::{Field, Kinds, Section};
 
-use super::later::{RETRY_BUFFER, SERVICE};
 use super::scalar::{count, limit, small};
 use crate::config::{Backoff, Budget, Classifier, GrpcRetries, ServiceKeys};
 
@@ -46,13 +45,15 @@ pub(super) fn read(section: &Section<'_>) -> ServiceKeys {
         keys.retries_per_request = small(retries.key("maxPerRequest"), 0);
     }
     keys.classifier = classifier(section.key("responseClassifier"));
-    keys.classification_timeout = section.key("classificationTimeoutMs").millis();
+    // node-proxy 10.4, Ours: what has come with the head is looked at, and nobody waits for more.
+    section.legacy(
+        "classificationTimeoutMs",
+        "no response is held back; one that ends at once is judged by its end",
+    );
     if let Some(sizes) = section.key("retryBufferSize").section() {
         keys.retry_request_bytes = count(sizes.key("requestBytes"), 0);
-        RETRY_BUFFER.check(&sizes);
-        keys.retry_response_bytes = count(sizes.key("responseBytes"), 0);
+        sizes.legacy("responseBytes", "no response is held back");
     }
-    SERVICE.check(section);
     keys
 }
 

@@ -37,7 +37,7 @@ routers:
     - {kind: io.l5d.k8s.daemonset, namespace: d, port: in, service: l5d, hostNetwork: true}
     - {kind: io.l5d.k8s.localnode, netmask: 255.255.255.0}
   bindingTimeoutMs: 11
-  bindingCache: {paths: 1, trees: 2, bounds: 3, clients: 4, idleTtlSecs: 5}
+  bindingCache: {paths: 1, clients: 4, idleTtlSecs: 5}
   maxHeadersKB: 12
   maxInitialLineKB: 13
   streamAfterContentLengthKB: 14
@@ -68,7 +68,7 @@ routers:
     kind: io.l5d.static
     configs:
     - {prefix: /, loadBalancer: {kind: aperture, minAperture: 2}, failureAccrual: {kind: io.l5d.successRate, successRate: 0.5, requests: 4}}
-    - {prefix: '/#/{x}', failFast: true, requestAttemptTimeoutMs: 9, nodeHttp2: false, hostConnectionPool: {maxSize: 4}}
+    - {prefix: '/#/{x}', failFast: true, requestAttemptTimeoutMs: 9, nodeHttp2: false, hostConnectionPool: {maxSize: 4}, socketOptions: {keepAlive: true, writeTimeoutMs: 3}}
   service:
     kind: io.l5d.static
     configs:

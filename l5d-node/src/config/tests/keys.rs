@@ -56,7 +56,13 @@ fn a_server_has_all_of_section_4() {
     };
     assert_eq!(s.forwarded, Some(forwarded));
     assert_eq!((s.h2.stream_window, s.h2.max_frame), (70_000, Some(20_000)));
-    assert_eq!((s.h2.window_update_ratio, s.h2.max_streams), (0.5, 7));
+    assert_eq!(s.h2.max_streams, 7);
+    let ratio = |ratio: &str| format!("servers: [{{port: 0, windowUpdateRatio: {ratio}}}]");
+    let text = |keys: String| format!("routers: [{{protocol: h2, {keys}}}]");
+    has(
+        &text(ratio("1.0")),
+        "must be greater than 0 and less than 1",
+    );
     assert_eq!(
         server("addForwardedHeader: {}").forwarded,
         Some(Forwarded::default())
@@ -83,8 +89,7 @@ fn a_service_has_all_of_section_5() {
     let (min, max) = (ms(1), ms(9));
     assert_eq!(s.retry_backoff, Backoff::Jittered { min, max });
     assert_eq!(s.retries_per_request, 3);
-    assert_eq!(s.classification_timeout, ms(10));
-    assert_eq!((s.retry_request_bytes, s.retry_response_bytes), (1, 2));
+    assert_eq!(s.retry_request_bytes, 1);
     let none = router("service: {totalTimeoutMs: -1}");
     assert_eq!(none.service.base().total_timeout, None);
 }
@@ -295,9 +300,11 @@ fn telemeters_are_read() {
 /// LEGACY keys load, with one warning each.
 #[test]
 fn legacy_keys_warn_once() {
-    let text = "usage: {orgId: me, enabled: true}\nadmin: {workerThreads: 4}\n\
-         routers: [{protocol: http, compressionLevel: 1, announcers: [], \
-         servers: [{port: 0, label: x, announce: [/a]}]}]";
+    let text = "usage: {orgId: me, enabled: true}\nadmin: {workerThreads: 4, httpIdentifierPort: 9}\n\
+         routers: [{protocol: http, compressionLevel: 1, announcers: [], bindingCache: {trees: 5, bounds: 6}, \
+         servers: [{port: 0, label: x, announce: [/a], windowUpdateRatio: 0.5}], \
+         service: {classificationTimeoutMs: 7, retryBufferSize: {responseBytes: 8}}, \
+         client: {socketOptions: {backlog: 1, reuseAddr: true, reusePort: true, readTimeoutMs: 9, noDelay: true}}}]";
     let config = read("l5d.yml", text).unwrap_or_else(|e| panic!("{e}"));
     for key in [
         "orgId",
@@ -306,6 +313,16 @@ fn legacy_keys_warn_once() {
         "announcers",
         "label",
         "announce",
+        "httpIdentifierPort",
+        "trees",
+        "bounds",
+        "windowUpdateRatio",
+        "classificationTimeoutMs",
+        "responseBytes",
+        "backlog",
+        "reuseAddr",
+        "reusePort",
+        "readTimeoutMs",
     ] {
         let key = format!("`{key}`");
         let n = config.warnings.iter().filter(|w| w.contains(&key)).count();

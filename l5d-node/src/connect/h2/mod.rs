@@ -38,6 +38,7 @@ pub struct Handle {
 /// What a connection's driver and its users share.
 #[derive(Debug)]
 struct Link {
+    born: Instant,
     streams: Cell<usize>,
     used: Cell<Instant>,
     had_streams: Cell<bool>,
@@ -87,6 +88,7 @@ async fn begin(
     let begun = timeout(limit, settled).await;
     begun.map_err(|_| BeginError::TimedOut(limit))??;
     let link = Rc::new(Link {
+        born: Instant::now(),
         streams: Cell::new(0),
         used: Cell::new(Instant::now()),
         had_streams: Cell::new(false),

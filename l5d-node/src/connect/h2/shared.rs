@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{BeginError, Handle, Multiplexed, begin};
-use crate::config::H2Settings;
+use crate::config::{H2Settings, SessionLimits};
 use crate::connect::Connection;
 
 /// The connections to one endpoint, of one worker.
@@ -25,6 +25,8 @@ pub struct Shared {
     offer: Cell<Option<Instant>>,
     /// Until when it is not asked.
     refusal: Cell<Option<Instant>>,
+    /// `clientSession` (node-proxy 6).
+    session: SessionLimits,
 }
 
 /// What there is for a stream.
@@ -44,7 +46,7 @@ pub struct Dialing<'a>(&'a Shared);
 
 /// Connections to one endpoint, of one worker. More streams than they have room for wait.
 const MOST: usize = 8;
-/// Longest time without a stream (node-proxy 17).
+/// Longest time without a stream (node-proxy 17), unless `clientSession` says otherwise.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long an offer of HTTP/2 between nodes holds: a node that is replaced by one that does not know of it says so as a
@@ -54,6 +56,20 @@ const OFFERED: Duration = Duration::from_secs(600);
 const REFUSED: Duration = Duration::from_secs(60);
 
 impl Shared {
+    /// No connection yet; those to come live as long as `session` says.
+    pub fn new(session: SessionLimits) -> Self {
+        Self {
+            session,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a connection has lived for as long as it may: it takes no more streams, and ends with its last one.
+    fn is_old(&self, connection: &Multiplexed, now: Instant) -> bool {
+        let age = now.saturating_duration_since(connection.link.born);
+        self.session.life.is_some_and(|life| age >= life)
+    }
+
     /// The endpoint, a node, offers to take requests of HTTP/1 in HTTP/2.
     pub fn offered(&self, now: Instant) {
         self.offer.set(Some(now + OFFERED));
@@ -96,6 +112,10 @@ impl Shared {
     fn find(&self) -> Option<Handle> {
         let mut open = self.open.borrow_mut();
         open.retain(|c| c.is_usable());
+        if self.session.life.is_some() {
+            let now = Instant::now();
+            open.retain(|c| !self.is_old(c, now));
+        }
         let streams = |c: &&Rc<Multiplexed>| c.link.streams.get();
         let roomy = open.iter().filter(|c| c.has_room()).max_by_key(streams);
         let chosen = match roomy {
@@ -107,9 +127,11 @@ impl Shared {
 
     /// Lets go of connections that nobody has used for long, and of ended ones.
     pub fn sweep(&self, now: Instant) {
+        let limit = self.session.idle.unwrap_or(IDLE_LIMIT);
         self.open.borrow_mut().retain(|c| {
             let idle = now.saturating_duration_since(c.link.used.get());
-            !c.link.is_closed.get() && (c.link.streams.get() > 0 || idle <= IDLE_LIMIT)
+            let is_idle = c.link.streams.get() == 0 && idle > limit;
+            !c.link.is_closed.get() && !is_idle && !self.is_old(c, now)
         });
     }
 

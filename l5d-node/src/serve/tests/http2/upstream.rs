@@ -1,6 +1,8 @@
 //! Shared connections to endpoints: how many, how they end (node-proxy 10, 10.2, 10.3).
 
 use super::*;
+use crate::config::SessionLimits;
+use crate::meter::table;
 
 #[tokio::test]
 async fn streams_share_a_connection() {
@@ -159,4 +161,49 @@ async fn a_silent_endpoint_is_found_out() {
     assert_eq!(whole.head.status, 502);
     let text = String::from_utf8(whole.body).unwrap();
     assert!(text.contains("was lost before the response"), "{text}");
+}
+
+/// `clientSession` holds for shared connections: an old one takes no more streams, an idle one is closed.
+#[tokio::test]
+async fn shared_connections_have_their_time() {
+    let backend = Server2::echo().await;
+    let with = |session| {
+        let proxy = Proxy::with(|r| {
+            r.protocol = Protocol::H2;
+            r.client.base_mut().session = session;
+        });
+        proxy.names.bind(0, "/svc/web", &[backend.addr]);
+        proxy
+    };
+    let old = with(SessionLimits {
+        life: Some(Duration::ZERO),
+        ..SessionLimits::default()
+    });
+    let client = client(old.addr).await;
+    let (response, mut out) = open(&client, post("/"), false).await;
+    let mut body = response.await.unwrap().into_body();
+    for n in 2..=4 {
+        let (response, _out) = open(&client, get("/"), true).await;
+        read(response).await.unwrap();
+        assert_eq!(backend.connections.load(Ordering::Relaxed), n);
+    }
+    // What is open on the first one goes on.
+    out.send_data("late".into(), true).unwrap();
+    assert_eq!(body.data().await.unwrap().unwrap(), "late");
+
+    let idle = with(SessionLimits {
+        idle: Some(Duration::from_millis(1)),
+        ..SessionLimits::default()
+    });
+    ask(&idle, get("/")).await.unwrap();
+    // The sweep comes every two seconds.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while idle.stats().view()[0].clients[0]
+        .reading
+        .value(&table::CONNECTIONS)
+        > 0
+    {
+        assert!(tokio::time::Instant::now() < deadline, "it is still open");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
