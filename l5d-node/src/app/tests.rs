@@ -68,6 +68,9 @@ impl Resolver for Namerd {
         &self,
         question: Request<v1::ResolveRequest>,
     ) -> Result<Response<v1::Explained>, Status> {
+        if question.get_ref().path == "/svc/never" {
+            std::future::pending().await
+        }
         delegator::told(question.get_ref()).map(Response::new)
     }
 
@@ -396,7 +399,7 @@ async fn without_namerd_it_is_not_ready_and_a_post_stops_it() {
             .await
             .starts_with("HTTP/1.1 200")
     );
-    let waited = tokio::time::timeout(Duration::from_secs(10), running.stop_asked()).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), running.stop_asked()).await;
     waited.expect("the stop was asked for");
     running.join().await;
 }

@@ -101,16 +101,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A key whose value is read and does nothing yet: a warning if it is there and says more than `false`.
-    pub fn without_effect(&self, key: &'static str) {
-        let field = self.key(key);
-        self.stands(key, Standing::WithoutEffect);
-        if field.is_present() && !field.is_text("false") {
-            let message = format!("`{key}` has no effect yet");
-            self.reader.warn(field.key_spot(), message, None);
-        }
-    }
-
     /// A key of earlier days that has no effect: a warning if it is there, whatever its value.
     pub fn legacy(&self, key: &'static str, why: &str) {
         let field = self.key(key);

@@ -168,3 +168,25 @@ async fn what_cannot_be_delegated_is_told() {
     assert!(body.contains("connecting to 127.0.0.1:1: "), "{body}");
     away.join().await;
 }
+
+/// A namerd that does not answer holds nobody for ever, and not more than eight.
+#[tokio::test]
+async fn delegations_are_bounded_in_time_and_number() {
+    let namerd = namerd(([127, 0, 0, 1], 1).into()).await;
+    let running = node(namerd.addr);
+    let asks = (0..40).map(|_| delegate(&running, "?path=/svc/never&namespace=a"));
+    let answers = futures_util::future::join_all(asks).await;
+    let count = |wanted: u16, says: &str| {
+        let is = |(status, body): &&(u16, String)| *status == wanted && body.contains(says);
+        answers.iter().filter(is).count()
+    };
+    let late = count(504, "none within 5s");
+    let refused = count(503, "8 delegations are being asked for");
+    assert!(
+        late >= 8 && refused > 0 && late + refused == 40,
+        "{answers:?}"
+    );
+    let (status, body) = delegate(&running, "?path=/svc/web&namespace=a").await;
+    assert_eq!(status, 200, "{body}");
+    running.join().await;
+}

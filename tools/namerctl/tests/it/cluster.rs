@@ -3,9 +3,10 @@
 use anyhow::Result;
 use l5d_tests::cluster::{Backing, Cluster, Workload};
 use l5d_tests::control::daemonset;
+use l5d_tests::double::Kind;
 use l5d_tests::follower::Follower;
 use l5d_tests::objects::{Pod, Port};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::transport::Endpoint;
 
 use crate::ctl::{Ctl, Namerd};
@@ -109,5 +110,54 @@ async fn a_node_that_follows_is_listed() -> Result<()> {
     assert_eq!(ctl.run("node -o name").await?.ok(), "node-1\n");
     assert_eq!(ctl.run("nodes node-7 -o name").await?.ok(), "");
     drop(follower);
+    Ok(())
+}
+
+/// The Ingress rules of a real namerd, in their order, and the one that takes a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn ingress_rules_are_listed_as_namerd_serves_them() -> Result<()> {
+    let cluster = Cluster::double()?;
+    cluster.namespace("shop").await?;
+    let backend = |service: &str| json!({"service": {"name": service, "port": {"number": 80}}});
+    let path = |path: &str, service: &str| json!({"path": path, "pathType": "Prefix", "backend": backend(service)});
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "shop", "namespace": "shop"},
+        "spec": {
+            "ingressClassName": "linkerd", "defaultBackend": backend("rest"),
+            "rules": [{"host": "shop.example", "http": {"paths": [path("/", "shop"), path("/cart", "cart")]}}],
+        },
+    });
+    cluster.apply(Kind::Ingress, &object).await?;
+    let Backing::Double(double) = cluster.backing() else {
+        unreachable!("built on the double")
+    };
+    let (ip, port) = (double.addr().ip(), double.addr().port());
+    let more = format!("ingress: {{host: {ip}, port: {port}, startupJitter: 0}}\n");
+    let namerd = Namerd::start("/svc => /a", &more).await?;
+    let ctl = Ctl::at(&namerd)?;
+    let text = ctl.run("ingress").await?.ok();
+    assert_eq!(
+        text,
+        "HOST           PATH    MATCHES   NAMESPACE   SERVICE   PORT\n\
+         shop.example   /cart   prefix    shop        cart      80\n\
+         shop.example   /       prefix    shop        shop      80\n\
+         *                      any       shop        rest      80\n"
+    );
+    let one = |request: &str| format!("ingress {request} -o name");
+    assert_eq!(
+        ctl.run(&one("shop.example/cart/1")).await?.ok(),
+        "shop/cart\n"
+    );
+    assert_eq!(ctl.run(&one("other.example/")).await?.ok(), "shop/rest\n");
+    let none = ctl.run("ingress other.example/ --no-defaults").await?;
+    assert!(
+        none.code != 0 && none.stderr.contains("none of 3 rules"),
+        "{none:?}"
+    );
+    let wrong = ctl.run("ingress --class nginx").await?;
+    assert!(
+        wrong.code != 0 && wrong.stderr.contains("of class linkerd, not of nginx"),
+        "{wrong:?}"
+    );
     Ok(())
 }

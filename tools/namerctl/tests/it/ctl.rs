@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use l5d_tests::client::ApiClient;
 use namerd::app::{NoLevels, Running, run};
 use namerd::config::Config;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A namerd with its doors on loopback. It ends with this value.
 pub(crate) struct Namerd {
@@ -46,6 +51,13 @@ impl Namerd {
         );
         let (config, _) = Config::read("namerd.yml", &text, &|_| None)?;
         let running = run(config, Vec::new(), Arc::new(NoLevels)).await?;
+        // Before its sources have answered it refuses to say anything of names.
+        let admin = ApiClient::plain(running.addresses.admin);
+        let begun = Instant::now();
+        while admin.get("/ready").await?.status != 200 {
+            ensure!(begun.elapsed() < PATIENCE, "namerd is not ready");
+            sleep(Duration::from_millis(10)).await;
+        }
         Ok(Self {
             http: running.addresses.interfaces[0].1,
             resolver: running.addresses.interfaces[1].1,
