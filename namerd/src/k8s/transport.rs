@@ -11,7 +11,7 @@ use futures_util::{Stream, TryStreamExt};
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
@@ -103,8 +103,18 @@ fn connect(config: &Config) -> kube::Result<Client> {
     tcp.set_connect_timeout(Some(CONNECT));
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let tls = config.rustls_https_connector_with_connector(tcp)?;
-    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(tls);
+    // Plain HTTP is without TLS altogether: that would need authorities, and an image from scratch has none.
+    if config.cluster_url.scheme() == Some(&http::uri::Scheme::HTTP) {
+        return layers(config, tcp);
+    }
+    layers(config, config.rustls_https_connector_with_connector(tcp)?)
+}
+
+fn layers<C>(config: &Config, connector: C) -> kube::Result<Client>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
