@@ -183,10 +183,14 @@ impl ApiClient {
         headers: &[(&str, &str)],
         body: Option<(&str, Bytes)>,
     ) -> anyhow::Result<Request<Full<Bytes>>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, self.addr.to_string());
+        let mut request = Request::builder().method(method).uri(path);
+        // Whoever asks a proxy names somebody else.
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
+            request = request.header(header::HOST, self.addr.to_string());
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -61,7 +61,7 @@ pub fn with_hosts<F>(test: &str, count: u8, run: impl FnOnce(Hosts) -> F) -> any
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
+    if is_inside(test) {
         let hosts = Hosts::build(count)?;
         return block_on(run(hosts));
     }
@@ -71,9 +71,40 @@ where
         let place = Place::Loopback;
         return block_on(run(Hosts { count, place }));
     };
+    again(test, &flags)
+}
+
+/// The same as root without a user namespace, so that programs can run as any user there. An error where that is forbidden.
+pub fn with_hosts_of_root<F>(
+    test: &str,
+    count: u8,
+    run: impl FnOnce(Hosts) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    if is_inside(test) {
+        let hosts = Hosts::build(count)?;
+        return block_on(run(hosts));
+    }
+    if !works(&UNSHARE) {
+        bail!(
+            "{test} needs root and network namespaces: run it as root where `unshare` is allowed"
+        );
+    }
+    again(test, &UNSHARE)
+}
+
+/// Whether this process is the one within namespaces.
+fn is_inside(test: &str) -> bool {
+    std::env::var_os(INSIDE).is_some_and(|inside| inside == test)
+}
+
+/// Runs this program again for one test, in namespaces.
+fn again(test: &str, flags: &[&str]) -> anyhow::Result<()> {
     let logs = tempfile::Builder::new().prefix("l5d-hosts-").tempdir()?;
     let mut inside = Program::new("inside", "unshare")
-        .args(&flags)
+        .args(flags)
         .arg("--")
         .arg(std::env::current_exe()?)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -104,15 +135,16 @@ fn allowed_flags() -> Option<Vec<&'static str>> {
         return None;
     }
     let with_user: Vec<_> = ["--map-root-user"].into_iter().chain(UNSHARE).collect();
-    for flags in [with_user, UNSHARE.to_vec()] {
-        let mut trial = Command::new("unshare");
-        trial.args(&flags).args(["sh", "-c", TRIAL]);
-        trial.stdin(Stdio::null()).stderr(Stdio::null());
-        if trial.status().is_ok_and(|status| status.success()) {
-            return Some(flags);
-        }
-    }
-    None
+    [with_user, UNSHARE.to_vec()]
+        .into_iter()
+        .find(|flags| works(flags))
+}
+
+fn works(flags: &[&str]) -> bool {
+    let mut trial = Command::new("unshare");
+    trial.args(flags).args(["sh", "-c", TRIAL]);
+    trial.stdin(Stdio::null()).stderr(Stdio::null());
+    trial.status().is_ok_and(|status| status.success())
 }
 
 // === impl Hosts ===

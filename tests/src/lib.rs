@@ -16,6 +16,7 @@
 //! | [`front`] | plain HTTP in front of the real API server |
 //! | [`helm`] | the chart as Helm renders it, and kubectl |
 //! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
+//! | [`images`] | images as `cargo xtask image` writes them, unpacked and run |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
 //! | [`control`] | namerd's parts in this process, with their counters |
@@ -40,6 +41,7 @@ pub mod follower;
 pub mod front;
 pub mod helm;
 pub mod hosts;
+pub mod images;
 pub mod objects;
 pub mod pki;
 pub mod port;

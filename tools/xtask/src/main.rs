@@ -5,6 +5,7 @@ mod browser;
 mod chart;
 mod cluster;
 mod curl;
+mod image;
 mod kubectl;
 mod layers;
 mod original;
@@ -38,6 +39,9 @@ enum Command {
         /// Leave out what needs the real API server
         #[arg(long)]
         without_cluster: bool,
+        /// Leave out the images
+        #[arg(long)]
+        without_images: bool,
         /// Further arguments for `cargo test`, such as a filter
         #[arg(last = true)]
         cargo_test: Vec<String>,
@@ -72,6 +76,9 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Builds static programs and packs each into an image from scratch, with its bill of materials
+    #[command(after_help = image::HELP)]
+    Image(image::Order),
     /// Obtains (once) the real kube-apiserver, etcd, grpcurl, helm, kubectl and the original namerctl and prints where they are
     Cluster,
     /// The main job on this machine: two hosts, one namerd, two node proxies, hello and world
@@ -121,8 +128,9 @@ fn obey(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test {
             without_cluster,
+            without_images,
             cargo_test,
-        } => test::test(without_cluster, &cargo_test),
+        } => test::test(without_cluster, without_images, &cargo_test),
         Command::Ci => test::ci(),
         Command::Layers => layers::check(),
         Command::Crd => crd(),
@@ -133,6 +141,7 @@ fn obey(command: Command) -> anyhow::Result<()> {
             run::cargo().args(["run", "--quiet", "--package", "l5d-reference"]),
         ),
         Command::Fuzz { seconds } => test::fuzz(seconds),
+        Command::Image(order) => image::make(&order),
         Command::Cluster => {
             for (name, path) in cluster::obtain()? {
                 println!("{name} {}", path.display());

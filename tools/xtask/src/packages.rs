@@ -33,7 +33,8 @@ pub(crate) fn download(what_for: &str, package: &str, folder: &Path) -> anyhow::
     apt(&download).or_else(|_| apt(&["update"]).and_then(|()| apt(&download)))
 }
 
-fn is_root() -> bool {
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(Path::new("/proc/self")).is_ok_and(|me| me.uid() == 0)
 }

@@ -2,18 +2,24 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
 use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
-use crate::{browser, cluster, curl, layers, original, prometheus};
+use crate::{browser, cluster, curl, image, layers, original, packages, prometheus};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
-pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Result<()> {
+pub(crate) fn test(
+    without_cluster: bool,
+    without_images: bool,
+    arguments: &[String],
+) -> anyhow::Result<()> {
     if !without_cluster {
         cluster::obtain()?;
     }
+    let images = if without_images { None } else { images()? };
     run(
         "build the programs",
         cargo().args(["build", "--workspace", "--bins"]),
@@ -30,6 +36,10 @@ pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Resul
     if !without_cluster && let Some(original) = original::obtain() {
         tests.env("L5D_ORIGINAL_NAMERCTL", original);
     }
+    match images {
+        Some(folder) => tests.env("L5D_IMAGES", folder),
+        None => tests.env_remove("L5D_IMAGES"),
+    };
     if browser::obtain() {
         tests.env("L5D_REQUIRE_BROWSER", "1");
     }
@@ -59,6 +69,22 @@ pub(crate) fn test(without_cluster: bool, arguments: &[String]) -> anyhow::Resul
         bail!("tests failed: `cargo test` ended with {status}");
     }
     Ok(())
+}
+
+/// Images of the programs that are tested in them, where they can be run.
+fn images() -> anyhow::Result<Option<PathBuf>> {
+    if !packages::is_root() {
+        let message =
+            "this is not root: the images are neither built nor run (unpacked roots are mounted)";
+        if std::env::var_os("CI").is_some() {
+            bail!("{message}");
+        }
+        say(message);
+        return Ok(None);
+    }
+    let folder = root().join("target/image/tests");
+    image::for_tests(&["namerd", "l5d-node"], &folder)?;
+    Ok(Some(folder))
 }
 
 /// What CI runs: cheap checks first.
@@ -96,7 +122,7 @@ pub(crate) fn ci() -> anyhow::Result<()> {
             "no C++ compiler is here: the parsers are not fuzzed (the fuzzer needs one, such as g++)",
         );
     }
-    test(false, &[])?;
+    test(false, false, &[])?;
     run("start the demo", &mut demo_command(&["--once".to_owned()])?)
 }
 

@@ -63,10 +63,10 @@ pub(crate) struct MigrateArgs {
     #[arg(long)]
     store_dtabs: bool,
     /// The container image of l5d-node in manifests
-    #[arg(long, default_value = concat!("l5d-node:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
+    #[arg(long, default_value = concat!("l5d/l5d-node:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
     node_image: String,
     /// The container image of namerd in manifests
-    #[arg(long, default_value = concat!("namerd:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
+    #[arg(long, default_value = concat!("l5d/namerd:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
     namerd_image: String,
 }
 
