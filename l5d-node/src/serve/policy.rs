@@ -193,7 +193,7 @@ impl Walk<'_> {
         upstream: Upstream,
         tries: &mut Tries<'_>,
     ) -> Verdict {
-        self.telling.attempt_ended(&outcome);
+        self.telling.attempt_ended(&outcome, &self.judge);
         let verdict = self.verdict(outcome, balancer, lease, tally, upstream, tries);
         if let Verdict::End(Err(failure)) | Verdict::Again(failure) = &verdict {
             balancer.stats.failures.count(failure.reason);

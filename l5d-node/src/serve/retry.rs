@@ -34,6 +34,8 @@ pub(crate) struct Judge<'a> {
     /// Of this attempt: whether nothing of the request is lost.
     can_repeat: Cell<bool>,
     class: Cell<Option<Class>>,
+    /// What the answer says in `grpc-status`, as far as somebody has looked.
+    grpc_status: Cell<Option<u32>>,
     /// Of the answer.
     status: Cell<u16>,
     /// It says that its destination has not seen the request.
@@ -76,6 +78,7 @@ impl<'a> Judge<'a> {
             has_deposited: Cell::new(false),
             can_repeat: Cell::new(false),
             class: Cell::new(None),
+            grpc_status: Cell::new(None),
             status: Cell::new(0),
             is_turned_away: Cell::new(false),
             is_cut: Cell::new(false),
@@ -89,6 +92,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn begin(&self, can_repeat: bool) {
         self.can_repeat.set(can_repeat);
         self.class.set(None);
+        self.grpc_status.set(None);
         self.status.set(0);
         self.is_turned_away.set(false);
         self.is_cut.set(false);
@@ -116,6 +120,7 @@ impl<'a> Judge<'a> {
     /// The head of an answer is there. True: it is kept from the client, another attempt follows.
     pub(crate) fn head(&self, head: Head, retry_after: Option<Duration>) -> bool {
         self.retry_after.set(retry_after);
+        self.grpc_status.set(head.grpc_status);
         let classifier = &self.service.classifier;
         let class = classify::by_head(classifier, self.method, head, self.can_repeat.get());
         self.class.set(class);
@@ -130,6 +135,9 @@ impl<'a> Judge<'a> {
     /// The end of an answer is there, with the `grpc-status` of its trailers. `is_held`: nothing has gone to the client. True
     /// as for the head.
     pub(crate) fn end(&self, grpc_status: Option<u32>, is_held: bool) -> bool {
+        if grpc_status.is_some() {
+            self.grpc_status.set(grpc_status);
+        }
         if !self.awaits_end() {
             return false;
         }
@@ -166,6 +174,11 @@ impl<'a> Judge<'a> {
     /// The status of the answer, 0 without one.
     pub(crate) fn status(&self) -> u16 {
         self.status.get()
+    }
+
+    /// What the answer says in `grpc-status`, as far as somebody has looked.
+    pub(crate) fn grpc_status(&self) -> Option<u32> {
+        self.grpc_status.get()
     }
 
     /// See [`Judge::saw`].

@@ -13,12 +13,13 @@ use super::half::ClientHalf;
 use super::policy::End;
 use super::request::Request;
 use super::respond::Failure;
+use super::retry::Judge;
 use super::stats::Reason;
 use super::wire::field::{Kind, values};
 use super::wire::head::Version;
 use super::worker::Server;
 use crate::route::Route;
-use crate::tell::{Record, Teller};
+use crate::tell::{Record, Teller, Verdict};
 
 /// Tells of one request when it is dropped: once, however the request ends. Holds nothing if nobody wants to know.
 #[derive(Debug, Default)]
@@ -125,8 +126,13 @@ impl Telling {
     }
 
     /// The attempt has ended.
-    pub(super) fn attempt_ended(&self, outcome: &Outcome) {
+    pub(super) fn attempt_ended(&self, outcome: &Outcome, judge: &Judge<'_>) {
         self.note(|record| {
+            record.attempt_judged(match outcome {
+                Outcome::Done(_) | Outcome::TakenBack => verdict(judge, judge.status()),
+                Outcome::Aborted { .. } => Verdict::default(),
+                _ => FAILED,
+            });
             let (status, error) = match outcome {
                 Outcome::Done(done) => (done.status, None),
                 Outcome::NotSent => (0, Some(Reason::NotSent)),
@@ -146,18 +152,33 @@ impl Telling {
     pub(super) fn failed(&self, failure: &Failure) {
         self.note(|record| {
             (record.status, record.failure) = (failure.status, Some(failure.reason.name()));
+            record.verdict = FAILED;
         });
     }
 
     /// The walk has ended.
-    pub(super) fn ended(&self, end: &Result<End, Failure>) {
+    pub(super) fn ended(&self, end: &Result<End, Failure>, judge: &Judge<'_>) {
         match end {
             Ok(End::Done(done, _)) => self.note(|record| {
                 (record.status, record.length) = (done.status, done.length);
+                record.verdict = verdict(judge, done.status);
             }),
             Ok(End::Aborted { .. }) => {}
             Err(failure) => self.failed(failure),
         }
+    }
+}
+
+/// Of what had no answer that could be passed on.
+const FAILED: Verdict = Verdict {
+    grpc_status: None,
+    is_success: Some(false),
+};
+
+fn verdict(judge: &Judge<'_>, status: u16) -> Verdict {
+    Verdict {
+        grpc_status: judge.grpc_status(),
+        is_success: Some(judge.class(status).is_success()),
     }
 }
 

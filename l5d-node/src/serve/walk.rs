@@ -123,7 +123,7 @@ pub(crate) async fn run<C: ClientHalf>(
     };
     let end = walk.serve(client).await;
     let end = end.map_err(|failure| failure.with_timeout_status(config.timeout_status));
-    walk.telling.ended(&end);
+    walk.telling.ended(&end, &walk.judge);
     policy::ended(&end, &walk.judge, &mut tally, &mut service);
     match end {
         Ok(End::Done(done, _)) => client.done(done),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use l5d_accesslog::{Counts as LineCounts, Writer};
 
 pub use access::AccessError;
-pub use record::{Attempt, Ids, Record};
+pub use record::{Attempt, Ids, Record, Verdict};
 pub use traces::{Recent, TraceCounts, Traces};
 
 use crate::config::{Config, Router};

@@ -52,6 +52,17 @@ pub struct Record {
     pub length: Option<u64>,
     /// Why the response was made here.
     pub failure: Option<&'static str>,
+    /// What the answer is worth.
+    pub verdict: Verdict,
+}
+
+/// What a classifier made of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// `grpc-status`, if there was one and somebody looked at it.
+    pub grpc_status: Option<u32>,
+    /// `None`: nobody judged.
+    pub is_success: Option<bool>,
 }
 
 /// One attempt at one endpoint.
@@ -73,6 +84,8 @@ pub struct Attempt {
     pub status: u16,
     /// What went wrong.
     pub error: Option<&'static str>,
+    /// What its answer is worth.
+    pub verdict: Verdict,
 }
 
 /// More are not kept.
@@ -104,6 +117,7 @@ impl Record {
             status: 0,
             length: None,
             failure: None,
+            verdict: Verdict::default(),
         }
     }
 
@@ -152,6 +166,7 @@ impl Record {
             ended: now,
             status: 0,
             error: None,
+            verdict: Verdict::default(),
         });
     }
 
@@ -160,6 +175,13 @@ impl Record {
         let now = self.start.elapsed();
         if let Some(last) = self.attempts.last_mut() {
             (last.ended, last.status, last.error) = (now, status, error);
+        }
+    }
+
+    /// The answer of the last attempt was judged.
+    pub fn attempt_judged(&mut self, verdict: Verdict) {
+        if let Some(last) = self.attempts.last_mut() {
+            last.verdict = verdict;
         }
     }
 

@@ -8,7 +8,7 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::record::{Attempt, Ids, Record};
+use super::record::{Attempt, Ids, Record, Verdict};
 
 /// The hop's span and those of its attempts; none without ids.
 pub(super) fn spans(record: &Record, scope: &InstrumentationScope) -> Vec<SpanData> {
@@ -31,6 +31,7 @@ fn hop(record: &Record, ids: Ids, scope: &InstrumentationScope) -> SpanData {
         attributes.push(KeyValue::new("client.address", remote.ip().to_string()));
     }
     status(&mut attributes, record.status);
+    verdict(&mut attributes, record.verdict);
     if let Some(failure) = record.failure {
         attributes.push(KeyValue::new("error.type", failure));
     }
@@ -67,6 +68,7 @@ fn tried(
     attributes.push(KeyValue::new("network.peer.address", peer));
     attributes.push(KeyValue::new("l5d.retry.attempt", index as i64));
     status(&mut attributes, attempt.status);
+    verdict(&mut attributes, attempt.verdict);
     if let Some(error) = attempt.error {
         attributes.push(KeyValue::new("error.type", error));
     }
@@ -140,6 +142,18 @@ fn status(attributes: &mut Vec<KeyValue>, status: u16) {
     if status != 0 {
         let status = i64::from(status);
         attributes.push(KeyValue::new("http.response.status_code", status));
+    }
+}
+
+/// The class as `l5d-success-class` has it.
+fn verdict(attributes: &mut Vec<KeyValue>, verdict: Verdict) {
+    if let Some(status) = verdict.grpc_status {
+        let status = i64::from(status);
+        attributes.push(KeyValue::new("rpc.grpc.status_code", status));
+    }
+    if let Some(is_success) = verdict.is_success {
+        let class = f64::from(u8::from(is_success));
+        attributes.push(KeyValue::new("l5d.success_class", class));
     }
 }
 

@@ -34,6 +34,10 @@ fn record(trace: u128) -> Box<Record> {
         record.attempt("/#/web", String::new(), ([10, 0, 0, 2], 80).into());
         record.attempts.last_mut().expect("begun").span = span;
         record.attempt_ended(status, error);
+        record.attempt_judged(super::Verdict {
+            grpc_status: error.is_none().then_some(14),
+            is_success: Some(false),
+        });
     }
     (record.status, record.length) = (503, Some(12));
     record.end();
@@ -115,7 +119,9 @@ fn a_hop_and_its_attempts_are_spans_of_one_trace() {
             "l5d.dst.service=/svc/web",
             "l5d.retry.attempt=1",
             "l5d.router=out",
+            "l5d.success_class=0",
             "network.peer.address=10.0.0.2:80",
+            "rpc.grpc.status_code=14",
             "server.address=web",
             "url.path=/a",
         ]
