@@ -109,6 +109,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Where it is counted.
+    pub fn counts(&self) -> &Arc<ConnectionCounts> {
+        &self.counts
+    }
+
     /// When it was opened.
     pub fn opened(&self) -> Instant {
         self.opened

@@ -19,7 +19,13 @@ pub struct ConnectionCounts {
     pub sent: Counter,
     /// How long they lived.
     pub duration: Histogram,
+    /// Streams that are open on those in HTTP/2.
+    pub streams: Counter,
 }
+
+/// One stream; counted until it is dropped.
+#[derive(Debug)]
+pub struct OpenStream<'a>(&'a ConnectionCounts);
 
 impl ConnectionCounts {
     /// One has begun.
@@ -36,6 +42,20 @@ impl ConnectionCounts {
     }
 }
 
+impl<'a> OpenStream<'a> {
+    /// One more.
+    pub fn new(counts: &'a ConnectionCounts) -> Self {
+        counts.streams.inc();
+        Self(counts)
+    }
+}
+
+impl Drop for OpenStream<'_> {
+    fn drop(&mut self) {
+        self.0.streams.dec();
+    }
+}
+
 impl Measured for ConnectionCounts {
     fn read(&self, to: &mut Reading) {
         to.add(&table::CONNECTS, &self.connects);
@@ -43,6 +63,7 @@ impl Measured for ConnectionCounts {
         to.add(&table::CONNECTIONS, &self.open);
         to.add(&table::RECEIVED_BYTES, &self.received);
         to.add(&table::SENT_BYTES, &self.sent);
+        to.add(&table::OPEN_STREAMS, &self.streams);
         to.spread(&table::CONNECTION_DURATION, &self.duration);
     }
 }

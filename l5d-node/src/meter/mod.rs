@@ -15,7 +15,7 @@ mod status;
 pub mod table;
 
 pub use cache::CacheCounts;
-pub use connections::ConnectionCounts;
+pub use connections::{ConnectionCounts, OpenStream};
 pub use count::{Counter, Histogram, HistogramView};
 pub use failures::{FailureCounts, Reason};
 pub use reading::{Measured, Number, Reading, Spread};

@@ -81,6 +81,10 @@ metrics! {
     CONNECTION_DURATION Summary "connection_duration" "ms" [Server, Client] "How long connections lived";
     RECEIVED_BYTES Counter "received_bytes" "bytes" [Server, Client] "Bytes that came on connections, above TLS";
     SENT_BYTES Counter "sent_bytes" "bytes" [Server, Client] "Bytes that went out on connections, above TLS";
+    OPEN_STREAMS Gauge "open_streams" "" [Server, Client] "Open streams of connections in HTTP/2";
+    STREAM_SUCCESS Counter "stream/stream_success" "" [Server, Service, Client, Pair] "Of routers of protocol h2: exchanges, both streams together, that have ended well";
+    STREAM_FAILURES Counter "stream/stream_failures" "" [Server, Service, Client, Pair] "Likewise, that have ended otherwise";
+    STREAM_LATENCY Summary "stream/total_latency_ms" "ms" [Server, Service, Client, Pair] "Likewise, time to the end of both streams";
     TLS_CONNECTIONS Gauge "tls/connections" "" [Server] "Open connections that are in TLS";
     ACCEPT_FAILURES Counter "accept_failures" "" [Server] "Connections that could not be accepted, mostly for want of file descriptors";
     REQUEST_CONCURRENCY Gauge "request_concurrency" "" [Server] "Requests that have been let in and have not ended; maxConcurrentRequests bounds them";

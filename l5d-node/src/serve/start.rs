@@ -16,7 +16,7 @@ use super::stats::Stats;
 use super::worker::{Question, Setup};
 use crate::balance::EndpointView;
 use crate::cache::Names;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::tell::Teller;
 use crate::tls::Tls;
 
@@ -102,7 +102,8 @@ pub fn start(
         let servers = r.servers.iter().map(|s| s.label.clone()).collect();
         (r.label.clone(), servers)
     });
-    let stats = Arc::new(Stats::new(labels.collect(), workers));
+    let are_h2 = config.routers.iter().map(|r| r.protocol == Protocol::H2);
+    let stats = Arc::new(Stats::new(labels.collect(), are_h2.collect(), workers));
     let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     let admissions = config.routers.iter().map(|r| {
         let limits = r.servers.iter().map(|s| s.max_concurrent_requests);

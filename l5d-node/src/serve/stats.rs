@@ -9,7 +9,7 @@ use crate::balance::ClientStats;
 pub use crate::meter::Reason;
 use crate::meter::{
     CacheCounts, ConnectionCounts, Counter, FailureCounts, Histogram, Labelled, Measured, Reading,
-    Registry, RequestCounts, table,
+    Registry, RequestCounts, Spread, table,
 };
 use crate::route::ServiceStats;
 
@@ -17,6 +17,8 @@ use crate::route::ServiceStats;
 #[derive(Debug)]
 pub struct Stats {
     labels: Vec<(String, Vec<String>)>,
+    /// By router.
+    are_h2: Vec<bool>,
     /// By worker, then by router.
     pub(crate) workers: Vec<Vec<RouterStats>>,
     /// By worker.
@@ -130,7 +132,11 @@ pub(crate) trait Counted: Measured {
 // === impl Stats ===
 
 impl Stats {
-    pub(crate) fn new(labels: Vec<(String, Vec<String>)>, workers: usize) -> Self {
+    pub(crate) fn new(
+        labels: Vec<(String, Vec<String>)>,
+        are_h2: Vec<bool>,
+        workers: usize,
+    ) -> Self {
         let mut all: Vec<Vec<RouterStats>> = (0..workers).map(|_| Vec::new()).collect();
         for (_, servers) in &labels {
             let services = Registry::of(workers).into_iter().map(Arc::new);
@@ -149,6 +155,7 @@ impl Stats {
         }
         Self {
             workers: all,
+            are_h2,
             own: (0..workers).map(|_| Arc::default()).collect(),
             labels,
         }
@@ -188,14 +195,27 @@ impl Stats {
         ] {
             own.part(&table::FOLDED, kind, folded);
         }
-        RouterView {
+        let mut view = RouterView {
             label: label.clone(),
             servers: labels.iter().enumerate().map(server).collect(),
             services: by_label(&first.services),
             clients: by_label(&first.clients),
             pairs: by_label(&first.pairs),
             own,
+        };
+        if self.are_h2.get(index) == Some(&true) {
+            let RouterView {
+                servers,
+                services,
+                clients,
+                pairs,
+                ..
+            } = &mut view;
+            let scopes = [servers, services, clients, pairs];
+            let scopes = scopes.into_iter().flatten();
+            scopes.for_each(|scope| streams(&mut scope.reading));
         }
+        view
     }
 }
 
@@ -203,6 +223,24 @@ impl Stats {
 pub(crate) fn pair_label(client: &str, service: &str) -> String {
     let plain = |name: &str| name.trim_start_matches('/').to_owned();
     format!("{}\n{}", plain(client), plain(service))
+}
+
+/// Where a request is a stream, its numbers are those of its stream as well (node-proxy 15.2).
+fn streams(reading: &mut Reading) {
+    for (of, from) in [
+        (&table::STREAM_SUCCESS, &table::SUCCESS),
+        (&table::STREAM_FAILURES, &table::FAILURES),
+    ] {
+        reading.put(of, reading.value(from));
+    }
+    let all = &reading.spreads;
+    let latency = all
+        .iter()
+        .find(|s| std::ptr::eq(s.of, &table::REQUEST_LATENCY));
+    if let Some(latency) = latency.cloned() {
+        let of = &table::STREAM_LATENCY;
+        reading.spreads.push(Spread { of, ..latency });
+    }
 }
 
 fn by_label<S: Measured + Default>(registry: &Registry<S>) -> Vec<ScopeView> {

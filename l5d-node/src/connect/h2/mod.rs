@@ -12,13 +12,14 @@ mod watched;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use self::engine::{Broken, Driver, Local, Opener};
-use super::Connection;
+use super::{Connection, ConnectionCounts};
 use crate::config::H2Settings;
 
 pub use gathered::{Outlet, gather};
@@ -43,6 +44,7 @@ struct Link {
     used: Cell<Instant>,
     had_streams: Cell<bool>,
     is_closed: Cell<bool>,
+    counts: Arc<ConnectionCounts>,
 }
 
 /// A connection as its endpoint keeps it.
@@ -78,6 +80,7 @@ async fn begin(
     settings: &H2Settings,
     limit: Duration,
 ) -> Result<Multiplexed, BeginError> {
+    let counts = connection.counts().clone();
     let (opener, mut driver) = engine::begin(connection, local(settings));
     let settled = poll_fn(|cx| match driver.poll(cx) {
         _ if opener.is_settled() => Poll::Ready(Ok(())),
@@ -93,6 +96,7 @@ async fn begin(
         used: Cell::new(Instant::now()),
         had_streams: Cell::new(false),
         is_closed: Cell::new(false),
+        counts,
     });
     let pings = (settings.ping_interval, settings.ping_timeout);
     tokio::task::spawn_local(drive(driver, link.clone(), pings));
@@ -167,6 +171,7 @@ impl Multiplexed {
 
     fn handle(&self) -> Handle {
         self.link.streams.set(self.link.streams.get() + 1);
+        self.link.counts.streams.inc();
         Handle {
             opener: self.opener.clone(),
             is_reused: self.link.had_streams.replace(true),
@@ -178,6 +183,7 @@ impl Multiplexed {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.link.streams.set(self.link.streams.get() - 1);
+        self.link.counts.streams.dec();
         self.link.used.set(Instant::now());
     }
 }

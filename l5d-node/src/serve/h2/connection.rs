@@ -20,6 +20,7 @@ use super::client::Client;
 use super::head;
 use crate::config::Protocol;
 use crate::connect::h2::{Flood, Heard, Outlet, Watched, connection_window, gather};
+use crate::meter::OpenStream;
 use crate::serve::connection::linger;
 use crate::serve::request::Request;
 use crate::serve::respond::Failure;
@@ -262,6 +263,7 @@ impl Alive {
 /// One request.
 async fn stream(common: Common, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
     let server = &*common.server;
+    let _open = OpenStream::new(&server.stats.connections);
     common.requests.set(common.requests.get() + 1);
     let start = Instant::now();
     let (parts, body) = request.into_parts();

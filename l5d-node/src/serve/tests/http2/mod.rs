@@ -3,6 +3,7 @@
 mod errors;
 mod messages;
 mod nodes;
+mod numbers;
 mod outside;
 mod resets;
 mod retries;
