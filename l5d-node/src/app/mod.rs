@@ -157,6 +157,7 @@ pub fn run(config: Config, identity: Identity, options: Options) -> Result<Runni
     });
     let names: Arc<dyn Names> = table.clone();
     let tls = Tls::new(&config)?;
+    tls.peers().know(&namerds);
     let tellers = Tellers::start(&config)?;
     running.writers = tellers.writers;
     let servers = serve::start(

@@ -1,12 +1,16 @@
 //! What the control client of one namerd shall follow, and whether it can.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwapOption;
 use l5d_naming::{Dtab, Path};
+use l5d_resolver::gateways::Gateways;
 use l5d_resolver::ingress::Table;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::{Clusters, Contact, Name, Rules};
@@ -24,6 +28,10 @@ pub struct FollowSet {
     /// The Ingress rules that it told.
     pub rules: Arc<Rules>,
     ingress: Mutex<Ingress>,
+    wants_gateways: AtomicBool,
+    /// Nothing until this namerd has said that it tells them.
+    gateways: ArcSwapOption<Gateways>,
+    gateways_told: Notify,
     start: Instant,
 }
 
@@ -76,6 +84,9 @@ impl FollowSet {
             contact: Mutex::new(Contact::new()),
             rules: Arc::default(),
             ingress: Mutex::default(),
+            wants_gateways: AtomicBool::new(false),
+            gateways: ArcSwapOption::empty(),
+            gateways_told: Notify::new(),
             start: Instant::now(),
         })
     }
@@ -173,6 +184,32 @@ impl FollowSet {
     pub fn set_ingress(&self, told: Result<Table, Arc<str>>) {
         self.rules.set(told);
         self.touch();
+    }
+
+    /// Streams that are opened from now on ask which node stands at which gateway.
+    pub fn want_gateways(&self) {
+        self.wants_gateways.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is asked.
+    pub fn wants_gateways(&self) -> bool {
+        self.wants_gateways.load(Ordering::Relaxed)
+    }
+
+    /// Which node stands at which gateway, as last told. `None`: this namerd does not tell, or has not been reached.
+    pub fn gateways(&self) -> Option<Arc<Gateways>> {
+        self.gateways.load_full()
+    }
+
+    /// Names have come, or a namerd that does not tell any.
+    pub fn set_gateways(&self, told: Option<Gateways>) {
+        self.gateways.store(told.map(Arc::new));
+        self.gateways_told.notify_waiters();
+    }
+
+    /// When [`FollowSet::gateways`] changes next, from this call on. Cancel safe.
+    pub fn gateways_change(&self) -> Notified<'_> {
+        self.gateways_told.notified()
     }
 
     /// How well namerd is reached, now.

@@ -64,6 +64,9 @@ impl Plan {
             if let Some(class) = class {
                 plans[at].set.want_ingress(class);
             }
+            if config.identity.is_some() {
+                plans[at].set.want_gateways();
+            }
         }
         plans
     }
@@ -74,7 +77,12 @@ impl Plan {
             pod_ip: identity.pod_ip.map_or(Bytes::new(), octets),
             addresses: interfaces::addresses().into_iter().map(octets).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: vec![l5d_resolver::ingress::FEATURE.to_owned()],
+            features: [
+                l5d_resolver::ingress::FEATURE,
+                l5d_resolver::gateways::FEATURE,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..v1::Hello::default()
         };
         Self {

@@ -184,6 +184,8 @@ metrics! {
     TLS_END Gauge "tls_certificate_end_seconds" "s" [Node] "When the first of the certificates in files ends, in seconds of Unix time";
     IDENTITY_TAKEN Counter "identity_taken_total" "" [Node] "Certificates of this node that were taken into use";
     IDENTITY_FAILURES Counter "identity_failures_total" "" [Node] "Attempts to get a certificate for this node that failed; the one before stays in use";
+    IDENTITY_UNNAMED Counter "identity_unnamed_total" "" [Node] "Connections to other nodes of which namerd, being older, did not say which one stands there: any node of the trust domain was believed";
+    IDENTITY_STRANGERS Counter "identity_strangers_total" "" [Node] "Connections to other nodes that were given up because another one, or nobody of the trust domain, stood there";
     IDENTITY_END Gauge "identity_end_seconds" "s" [Node] "When the certificate of this node ends, in seconds of Unix time; 0: it has none yet";
 
     BUILD_INFO Gauge "build_info/<version>" "" [Node] "1, with the version";

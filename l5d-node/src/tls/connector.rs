@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Alpn;
 use super::identity::Own;
+use super::peers::{Peers, is_stranger};
 use super::watched::Watched;
 use crate::config::ClientTls;
 use crate::connect::{ConnectError, Connection, ConnectionCounts, Socket, Stream, open_socket};
@@ -44,6 +45,7 @@ enum Kind {
     },
     Node {
         own: Arc<Own>,
+        peers: Arc<Peers>,
         allows_plain: bool,
     },
 }
@@ -71,8 +73,13 @@ impl Connector {
         Self::new(Kind::Configured { tls, material }, alpn)
     }
 
-    pub(super) fn node(own: Arc<Own>, allows_plain: bool, alpn: Alpn) -> Self {
-        Self::new(Kind::Node { own, allows_plain }, alpn)
+    pub(super) fn node(own: Arc<Own>, peers: Arc<Peers>, allows_plain: bool, alpn: Alpn) -> Self {
+        let kind = Kind::Node {
+            own,
+            peers,
+            allows_plain,
+        };
+        Self::new(kind, alpn)
     }
 
     fn new(kind: Kind, alpn: Alpn) -> Self {
@@ -129,13 +136,18 @@ impl Connector {
             tracing::warn!(%addr, "the node there does not speak TLS; as `plaintext: allowed` says, it is sent clear text");
             return Ok(Stream::plain(open_socket(addr).await.map_err(failed)?));
         }
+        if let Kind::Node { peers, .. } = &self.kind
+            && is_stranger(&error)
+        {
+            peers.refused(addr, &error);
+        }
         Err(self.failed(addr, io_reason(&error)))
     }
 
     fn failed(&self, addr: SocketAddr, reason: String) -> ConnectError {
         ConnectError::Handshake {
             addr,
-            expected: self.expected(),
+            expected: self.expected(addr.ip()),
             reason,
         }
     }
@@ -154,14 +166,17 @@ impl Connector {
     }
 
     /// Who has to be at the other end.
-    pub fn expected(&self) -> String {
+    pub(super) fn expected(&self, ip: IpAddr) -> String {
         match &self.kind {
             Kind::Configured { tls, .. } => match &tls.common_name {
                 Some(name) if !tls.is_unchecked => name.clone(),
                 _ => "anybody".to_owned(),
             },
-            Kind::Node { own, .. } => match own.get() {
-                Some(identity) => format!("spiffe://{}/node/*", identity.id().domain()),
+            Kind::Node { own, peers, .. } => match own.get() {
+                Some(identity) => {
+                    let name = peers.name(ip).unwrap_or_else(|| "*".into());
+                    format!("spiffe://{}/node/{name}", identity.id().domain())
+                }
                 None => {
                     "a node, which cannot be checked before this one has an identity".to_owned()
                 }
@@ -189,8 +204,12 @@ impl Connector {
                 let material = material.as_ref().ok_or_else(missing)?.get();
                 self.of_files(addr, tls, material)
             }
-            Kind::Node { own, .. } => {
+            Kind::Node { own, peers, .. } => {
                 let identity = own.wait().await;
+                let expected = peers.expected(addr.ip()).await;
+                if expected != Expected::AnyNode {
+                    return identity.client(expected, self.alpn).map(Arc::new);
+                }
                 if let Some((Of::Identity(of), config)) = &*self.made.borrow()
                     && Arc::ptr_eq(of, &identity)
                 {

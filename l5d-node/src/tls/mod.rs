@@ -10,6 +10,7 @@ mod acceptor;
 mod connector;
 mod identity;
 mod node;
+mod peers;
 #[cfg(test)]
 pub(crate) mod pki;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod xfcc;
 pub use acceptor::{Acceptor, AcceptorCounts, Refused};
 pub use connector::Connector;
 pub use identity::{Own, OwnCounts};
+pub use peers::Peers;
 pub use xfcc::forwarded_cert;
 
 use std::collections::HashMap;
@@ -54,6 +56,7 @@ pub struct Tls {
     /// By settings without the name, which may be different for each cluster.
     materials: HashMap<ClientTls, Arc<Watched<Material>>>,
     identity: Option<(Arc<Own>, Plaintext)>,
+    peers: Arc<Peers>,
     looks: Vec<Arc<dyn Look>>,
 }
 
@@ -171,6 +174,11 @@ impl Tls {
         self.identity.as_ref().map(|(own, _)| own)
     }
 
+    /// What is known of other nodes.
+    pub fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
     /// How endpoints of a cluster are spoken with; `None`: in clear text. The cluster's own settings go before the
     /// identity, which speaks with other nodes.
     pub fn connector(
@@ -187,7 +195,7 @@ impl Tls {
         let (own, plaintext) = self.identity.as_ref()?;
         leads_to_nodes(cluster).then(|| {
             let allows = *plaintext == Plaintext::Allowed;
-            Connector::node(own.clone(), allows, alpn)
+            Connector::node(own.clone(), self.peers.clone(), allows, alpn)
         })
     }
 
@@ -256,6 +264,9 @@ impl Measured for Tls {
             to.put(&t::IDENTITY_TAKEN, get(&counts.taken));
             to.put(&t::IDENTITY_FAILURES, get(&counts.failed));
             to.put(&t::IDENTITY_END, end.unsigned_abs());
+            let [unnamed, strangers] = self.peers.counts();
+            to.put(&t::IDENTITY_UNNAMED, unnamed);
+            to.put(&t::IDENTITY_STRANGERS, strangers);
         }
     }
 }

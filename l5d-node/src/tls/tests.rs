@@ -111,7 +111,7 @@ fn only_what_leads_to_nodes_uses_the_identity() {
     let connector = |id: &str, client: &ClientSettings| {
         let id = Path::parse(id).expect("a path");
         let connector = tls.connector(&id, client, Protocol::Http);
-        connector.map(|connector| connector.expected())
+        connector.map(|connector| connector.expected([10, 0, 0, 1].into()))
     };
     let to_nodes = "/%/io.l5d.k8s.daemonset/l5d/incoming/l5d/#/io.l5d.k8s/default/http/web";
     let mut client = ClientSettings::default();

@@ -95,6 +95,11 @@ impl Binder {
         }
     }
 
+    /// Which node stands at which gateway of a daemonset transformer; `None`: there is no Kubernetes API.
+    pub fn gateways(&self) -> Option<Arc<Cell<l5d_resolver::gateways::Gateways>>> {
+        self.core.transforms.gateways()
+    }
+
     /// The shared binding for this question and the caller's class. Never waits: the state may be pending. But it is not
     /// behind what was written to the store before the call.
     pub fn bind(&self, key: &BindKey, caller: &Caller) -> Result<Arc<Binding>, BindRefused> {

@@ -7,6 +7,7 @@ use l5d_resolver::ingress::Table;
 
 use super::frames::FrameTable;
 use super::gap::Gap;
+use super::gateway_frames::GatewayFrames;
 use super::ingress_frames::IngressFrames;
 use super::limits::Limits;
 use super::metrics::Metrics;
@@ -25,6 +26,7 @@ pub struct Hub {
     pub(super) sources: Arc<dyn Sources>,
     ingresses: Option<Ingresses>,
     pub(super) ingress_frames: IngressFrames,
+    pub(super) gateway_frames: GatewayFrames,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     limits: Arc<Limits>,
@@ -63,6 +65,7 @@ impl Hub {
             sources,
             ingresses,
             ingress_frames: IngressFrames::default(),
+            gateway_frames: GatewayFrames::default(),
             registry: Arc::default(),
             metrics,
             limits: Arc::new(limits),

@@ -19,6 +19,7 @@ mod drive;
 mod encode;
 mod frames;
 mod gap;
+mod gateway_frames;
 mod hello;
 mod hub;
 mod ingress_frames;

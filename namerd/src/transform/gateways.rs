@@ -8,10 +8,11 @@ use std::sync::{Arc, Weak};
 
 use foldhash::HashMap;
 use l5d_naming::{Endpoint, EndpointSet, Replicas};
+use l5d_resolver::gateways::Gateways;
 use parking_lot::Mutex;
 
-use super::Gateways;
 use super::derive::derived;
+use super::standing::Standing;
 use super::subnet::Netmask;
 use crate::store::{Cell, Engine};
 
@@ -59,8 +60,9 @@ pub(super) enum Group {
 /// One shared index a key, as long as it is in use.
 pub(super) struct GatewayIndexes {
     engine: Engine,
-    source: Arc<dyn Gateways>,
+    source: Arc<dyn super::Gateways>,
     cells: Mutex<HashMap<GatewayKey, Weak<Cell<GatewayState>>>>,
+    standing: Arc<Standing>,
 }
 
 /// How often endpoints had no gateway on their node, by node (empty: no node name known).
@@ -72,19 +74,25 @@ pub struct MissingGateways {
 // === impl GatewayIndexes ===
 
 impl GatewayIndexes {
-    pub(super) fn new(engine: Engine, source: Arc<dyn Gateways>) -> Self {
+    pub(super) fn new(engine: Engine, source: Arc<dyn super::Gateways>) -> Self {
         Self {
             engine,
             source,
             cells: Mutex::default(),
+            standing: Standing::new(),
         }
+    }
+
+    /// Which node stands at which gateway.
+    pub(super) fn standing(&self) -> &Arc<Cell<Gateways>> {
+        self.standing.cell()
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    pub(super) fn source(&self) -> Arc<dyn Gateways> {
+    pub(super) fn source(&self) -> Arc<dyn super::Gateways> {
         Arc::clone(&self.source)
     }
 
@@ -106,6 +114,7 @@ impl GatewayIndexes {
             .gateways(&key.namespace, &key.port, &key.service);
         let gateways = found.each_node();
         let was_missing = AtomicBool::new(false);
+        let part = self.standing.part();
         derived(&self.engine, GatewayState::Pending, move |reads| {
             let state = GatewayState::of(&reads.read(&gateways).1, &key);
             let is_missing = state.is_missing();
@@ -116,6 +125,7 @@ impl GatewayIndexes {
                 );
             }
             was_missing.store(is_missing, Ordering::Relaxed);
+            part.update(&state);
             state
         })
     }
@@ -168,6 +178,14 @@ impl GatewayIndex {
     /// No gateway is usable at all.
     pub(super) fn is_empty(&self) -> bool {
         self.by_node.is_empty() && self.by_subnet.is_empty()
+    }
+
+    /// Who stands at the gateways whose node is known.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (IpAddr, Arc<str>)> + '_ {
+        self.by_node.iter().flat_map(|(node, gateways)| {
+            let at = |gateway: &Endpoint| (gateway.addr.ip(), Arc::clone(node));
+            gateways.iter().map(at)
+        })
     }
 
     /// K8S-55: by the endpoint's node if that is known and any gateway's is, else by subnet.

@@ -13,6 +13,7 @@ mod gateways;
 mod localnode;
 mod locate;
 mod port;
+mod standing;
 mod subnet;
 
 #[cfg(test)]
@@ -124,6 +125,11 @@ impl Transforms {
     /// How often endpoints had no gateway on their node, for metrics.
     pub fn missing_gateways(&self) -> Arc<MissingGateways> {
         Arc::clone(&self.missing)
+    }
+
+    /// Which node stands at which gateway, of those that somebody collapses onto; `None`: there is no Kubernetes API.
+    pub fn gateways(&self) -> Option<Arc<Cell<l5d_resolver::gateways::Gateways>>> {
+        Some(Arc::clone(self.indexes.as_ref()?.standing()))
     }
 
     /// Checks one spec. The error names the transformer's kind, the key and what is wrong.

@@ -13,6 +13,7 @@
 
 pub mod change;
 pub mod convert;
+pub mod gateways;
 pub mod hash;
 pub mod ingress;
 pub mod ingress_page;

@@ -37,6 +37,8 @@ pub enum Expected {
     AnyNode,
     /// This one.
     Node(String),
+    /// Nobody: whoever should know of a node there does not.
+    NoNode,
 }
 
 /// A peer that is no node of ours.
@@ -52,6 +54,12 @@ pub enum Stranger {
         id: NodeId,
         /// Ours.
         domain: String,
+    },
+    /// One of our nodes where none is known to be.
+    #[error("{id} stands where namerd knows of no node")]
+    Unnamed {
+        /// Who it is.
+        id: NodeId,
     },
     /// Another of our nodes.
     #[error("{id} is not the expected node {expected}")]
@@ -225,7 +233,8 @@ pub fn judge(
             let expected = name.clone();
             Err(Stranger::Other { id, expected })
         }
-        _ => Ok(id),
+        Expected::NoNode => Err(Stranger::Unnamed { id }),
+        Expected::Node(_) | Expected::AnyNode => Ok(id),
     }
 }
 

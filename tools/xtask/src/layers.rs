@@ -78,7 +78,7 @@ const NODE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("cache", &["config"]),
     ("connect", &["config"]),
-    ("tls", &["connect", "config"]),
+    ("tls", &["cache", "connect", "config"]),
     ("control", &["cache", "tls", "config"]),
     ("balance", &["cache", "connect", "tls", "config"]),
     ("route", &["cache", "balance", "connect", "config"]),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use l5d_resolver::convert::{BadNode, read_path, tree_of};
 use l5d_resolver::hash::{Digest, failed_tree_hash, pending_tree_hash};
-use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
+use l5d_resolver::{gateways, v1};
 use tokio::time::Instant;
 
 use super::clusters::Outcome;
@@ -38,6 +38,7 @@ impl Session {
             Message::Refuse(refuse) => self.on_refuse(refuse),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat, now)?,
             Message::Ingress(page) => self.on_ingress(&page)?,
+            Message::Gateways(page) => self.on_gateways(&page)?,
             Message::Goodbye(goodbye) => {
                 self.goodbye = Some(Duration::from_millis(goodbye.within_ms.into()));
             }
@@ -69,6 +70,9 @@ impl Session {
             self.position = Position::default();
         }
         self.position.advance(&position);
+        let tells = welcome.features.iter().any(|f| f == gateways::FEATURE);
+        self.gateways = tells.then(|| self.gateways.take().unwrap_or_default());
+        self.pass_gateways_on();
     }
 
     fn on_cluster(&mut self, page: v1::Cluster, now: Instant) -> Result<(), Fault> {
@@ -235,6 +239,29 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Names take effect as a whole; what does not read ends the stream, and the last good ones stay (RES-8).
+    fn on_gateways(&mut self, page: &v1::Gateways) -> Result<(), Fault> {
+        let held = self.gateways.get_or_insert_default();
+        if page.held {
+            return match held.hash() == page.hash {
+                true => Ok(()),
+                false => Err(protocol("other names of nodes at gateways are held")),
+            };
+        }
+        let whole = self.gateways_pages.push(held, page).map_err(protocol)?;
+        if let Some(names) = whole {
+            self.gateways = Some(names);
+            self.pass_gateways_on();
+        }
+        Ok(())
+    }
+
+    pub(super) fn pass_gateways_on(&self) {
+        if !self.is_hidden && self.set.wants_gateways() {
+            self.set.set_gateways(self.gateways.clone());
+        }
     }
 
     fn on_forget(&mut self, forget: &v1::Forget) {

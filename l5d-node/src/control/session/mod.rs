@@ -17,6 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use l5d_naming::{NameTree, Replicas};
+use l5d_resolver::gateways::{self, Gateways};
 use l5d_resolver::ingress::Table;
 use l5d_resolver::ingress_page::TableAssembly;
 use l5d_resolver::{hash, page, v1};
@@ -69,6 +70,10 @@ pub(crate) struct Session {
     ingress: TableAssembly,
     /// The newest table, to be passed on by [`Session::take_over`].
     hidden_ingress: Option<Table>,
+    /// Pages of names of nodes at gateways.
+    gateways_pages: gateways::Assembly,
+    /// The newest names as this stream has them; `None`: this namerd does not tell any.
+    gateways: Option<Gateways>,
     /// Interests of the first `Want` without an answer.
     unanswered: BTreeSet<u32>,
     /// What was offered in `Hello`, by index.
@@ -156,6 +161,10 @@ impl Session {
             class: class.to_string(),
             held: set.ingress().map(|table| table.hash()),
         });
+        let gateways = set.gateways().map(|held| Gateways::clone(&held));
+        hello.gateways = set.wants_gateways().then(|| v1::GatewaysWish {
+            held: gateways.as_ref().map(Gateways::hash),
+        });
         let greeting = if position.is_empty() {
             GREETING
         } else {
@@ -179,6 +188,8 @@ impl Session {
             hidden_refusals: Vec::new(),
             ingress: TableAssembly::default(),
             hidden_ingress: None,
+            gateways_pages: gateways::Assembly::default(),
+            gateways,
             unanswered: BTreeSet::new(),
             held,
             position,
@@ -333,6 +344,7 @@ impl Session {
         if let Some(table) = self.hidden_ingress.take() {
             self.set.set_ingress(Ok(table));
         }
+        self.pass_gateways_on();
         for (name, failure, retry) in std::mem::take(&mut self.hidden_refusals) {
             name.refuse(failure, retry);
         }

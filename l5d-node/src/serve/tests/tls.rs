@@ -1,9 +1,11 @@
 //! TLS on both sides and between nodes, over real sockets (node-proxy 14).
 
 use super::*;
+use crate::cache::FollowSet;
 use crate::config::{ClientKeys, Entry, Pattern, Plaintext, Settings};
 use crate::tls::pki::{Pki, ask};
 use l5d_naming::TransformerSpec;
+use l5d_resolver::gateways::Gateways;
 use l5d_tls::ClientTls;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
@@ -161,6 +163,67 @@ async fn nodes_speak_mutual_tls_and_refuse_strangers() {
     join(&nobody, &b, &app);
     assert_ne!(nobody.ask(GET).await.status(), 200);
     assert_eq!(app.count(), 1);
+}
+
+/// Who stands at the address where the tests' proxies are.
+fn standing(name: &str) -> Gateways {
+    Gateways::new([([127, 0, 0, 1].into(), name.into())].into())
+}
+
+#[tokio::test]
+async fn the_node_at_an_address_must_be_the_one_that_namerd_names() {
+    let pki = Pki::new();
+    let app = Backend::named("app").await;
+    let patient = |router: &mut Router| {
+        localnode(router);
+        router.client.base_mut().connect_timeout = Duration::from_secs(60);
+    };
+    let node = |name| Proxy::as_node(Some(pki.node(name, Plaintext::Refused)), patient);
+    let (a, b) = (node("a"), node("b"));
+    let (namerd, other) = (FollowSet::new(), FollowSet::new());
+    a.tls.peers().know(&[namerd.clone(), other.clone()]);
+    b.names.bind(1, "/svc/web", &[app.addr]);
+    let clusters = AtomicU64::new(0);
+    let ask = || async {
+        // A cluster of its own each time, so a new connection.
+        let n = clusters.fetch_add(1, Ordering::Relaxed);
+        let id = format!("/%/io.l5d.k8s.daemonset/l5d/incoming/l5d/#/test/{n}");
+        let cluster = a.names.cluster(&id, addresses(&[b.incoming]));
+        a.names.set(0, "/svc/web", "", leaf(&cluster, "/"));
+        let answer = a.ask(GET).await;
+        (answer.status(), answer.body)
+    };
+    // Both say nothing: any node of the domain.
+    assert_eq!(ask().await.0, 200);
+    assert_eq!(a.tls.peers().counts(), [1, 0]);
+    // One of them does: still, since the address may be the other one's.
+    namerd.set_gateways(Some(Gateways::default()));
+    assert_eq!(ask().await.0, 200);
+    assert_eq!(a.tls.peers().counts(), [2, 0]);
+    // The right one, whatever the case of its letters.
+    namerd.set_gateways(Some(standing("B")));
+    assert_eq!(ask().await.0, 200);
+    assert_eq!(a.tls.peers().counts(), [2, 0]);
+    let seen = app.count();
+    // Another one.
+    namerd.set_gateways(Some(standing("c")));
+    let (status, body) = ask().await;
+    assert_eq!(status, 502);
+    assert!(body.contains("expected spiffe://test/node/c"), "{body}");
+    assert_eq!(a.tls.peers().counts(), [2, 1]);
+    // Nobody, and all tell.
+    namerd.set_gateways(Some(Gateways::default()));
+    other.set_gateways(Some(Gateways::default()));
+    let (status, body) = ask().await;
+    assert_eq!(status, 502);
+    assert!(body.contains("knows of no node"), "{body}");
+    assert_eq!(a.tls.peers().counts(), [2, 2]);
+    assert_eq!(app.count(), seen, "a stranger has seen nothing");
+    // A name that comes while it is waited for.
+    let (answer, ()) = tokio::join!(ask(), async {
+        other.set_gateways(Some(standing("b")));
+    });
+    assert_eq!(answer.0, 200);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! [`Session::work`]) and asks for bytes ([`Session::next_chunk`]); it never waits.
 
 mod clusters;
+mod gateways;
 mod ingress;
 mod interests;
 mod trees;
@@ -36,6 +37,7 @@ use super::sources::position;
 use crate::store::{Caller, Listener};
 
 use clusters::FollowedCluster;
+use gateways::FollowedGateways;
 use ingress::FollowedIngress;
 use interests::Interest;
 use trees::FollowedTree;
@@ -69,6 +71,7 @@ pub struct Session {
     trees: HashMap<u32, FollowedTree>,
     clusters: HashMap<u32, FollowedCluster>,
     ingress: Option<FollowedIngress>,
+    gateways: Option<FollowedGateways>,
 
     // What is to be told, in this order (5.1).
     removals: Ring,
@@ -171,6 +174,7 @@ impl Session {
             trees: HashMap::default(),
             clusters: HashMap::default(),
             ingress: None,
+            gateways: None,
             removals: Ring::default(),
             changes: Ring::default(),
             again: Ring::default(),
@@ -190,15 +194,19 @@ impl Session {
         };
         session.welcome();
         session.want_ingress(&hello.features, hello.ingress);
+        session.want_gateways(&hello.features, hello.gateways);
         Ok(session)
     }
 
     fn welcome(&mut self) {
         let limits = &self.limits;
+        let knows_gateways = self.hub.binder.gateways().is_some();
+        let gateways = knows_gateways.then_some(l5d_resolver::gateways::FEATURE);
+        let features = [l5d_resolver::ingress::FEATURE].into_iter().chain(gateways);
         let welcome = v1::Welcome {
             replica: self.hub.replica().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: vec![l5d_resolver::ingress::FEATURE.to_owned()],
+            features: features.map(str::to_owned).collect(),
             position: Some(position(&*self.hub.sources)),
             limits: Some(limits.to_wire()),
             heartbeat_ms: limits.heartbeat.as_millis() as u32,

@@ -9,7 +9,7 @@ use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
 use tokio::time::Instant;
 
-use super::{Session, ingress};
+use super::{Session, gateways, ingress};
 use crate::stream::encode;
 use crate::stream::limits::CHUNK_BYTES;
 use crate::stream::sources::position;
@@ -57,6 +57,7 @@ impl Session {
             || self.scan
             || self.digest_due
             || self.ingress.as_ref().is_some_and(|i| i.is_due)
+            || self.gateways.as_ref().is_some_and(|g| g.is_due)
             || self.bell.is_rung()
             || rings.iter().any(|ring| !ring.is_empty())
             || !(self.answers.is_empty() && self.refusals.is_empty())
@@ -77,6 +78,8 @@ impl Session {
         for number in rung {
             if number == ingress::NUMBER {
                 self.ingress.iter_mut().for_each(|i| i.is_due = true);
+            } else if number == gateways::NUMBER {
+                self.gateways.iter_mut().for_each(|g| g.is_due = true);
             } else if self.follows_tree(number) {
                 self.stage(number, now);
             } else {
@@ -93,6 +96,9 @@ impl Session {
         // Not even a stream that never rests may look dead.
         if now >= self.heartbeat_at + self.limits.heartbeat / 2 {
             self.heartbeat(now);
+        } else if self.gateways.as_ref().is_some_and(|g| g.is_due) {
+            // Before the clusters that have them: whoever connects needs the names.
+            self.tell_gateways();
         } else if let Some(number) = self.removals.pop() {
             self.tell_change(number);
         } else if let Some(number) = self.changes.pop() {

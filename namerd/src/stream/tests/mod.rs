@@ -4,6 +4,7 @@
 mod drive;
 mod follow;
 mod frames;
+mod gateways;
 mod laws;
 mod limits;
 pub(crate) mod node;
@@ -25,7 +26,7 @@ use super::*;
 use crate::bind::{Answer, Binder, Namer};
 use crate::meter::Meter;
 use crate::store::{Caller, Cell, Cluster, DtabStore, Endpoints, Engine, InMemoryStore, Reads};
-use crate::transform::Transforms;
+use crate::transform::{Gateways, Transforms};
 use node::Node;
 
 /// What the shelf says of a name.
@@ -116,6 +117,13 @@ impl Namer for Shelf {
     }
 }
 
+/// The Services that a daemonset transformer collapses onto are names on the shelf.
+impl Gateways for Shelf {
+    fn gateways(&self, _: &str, _: &str, service: &str) -> Arc<dyn Endpoints> {
+        Arc::new(Arc::clone(&self.names[service].set))
+    }
+}
+
 /// Endpoints by address and weight.
 pub(crate) fn bound(endpoints: &[(&str, f64)]) -> Replicas {
     let endpoint = |(addr, weight): &(&str, f64)| Endpoint {
@@ -165,7 +173,10 @@ impl World {
             engine.clone(),
             Arc::clone(&store) as Arc<dyn DtabStore>,
             vec![Arc::clone(&shelf) as Arc<dyn Namer>],
-            Transforms::new(engine.clone(), None),
+            Transforms::new(
+                engine.clone(),
+                Some(Arc::clone(&shelf) as Arc<dyn Gateways>),
+            ),
         );
         let world = Self {
             engine,

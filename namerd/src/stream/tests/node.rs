@@ -10,8 +10,8 @@ use l5d_resolver::hash::{
     Digest, cluster_hash, failed_tree_hash, h8, pending_tree_hash, tree_hash,
 };
 use l5d_resolver::page::Assembly;
-use l5d_resolver::v1;
 use l5d_resolver::v1::down::Message;
+use l5d_resolver::{gateways, v1};
 
 use super::messages;
 
@@ -50,9 +50,19 @@ pub(super) struct Node {
     forgotten: BTreeSet<u32>,
     digest: Digest,
     assembly: Assembly,
+    pub(super) gateways: gateways::Gateways,
+    gateways_pages: gateways::Assembly,
 }
 
 impl Node {
+    /// One that knows names of nodes at gateways from a stream before.
+    pub(super) fn holding(gateways: gateways::Gateways) -> Self {
+        Self {
+            gateways,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn asked(&mut self, interest: u32) {
         self.interests.insert(interest, None);
     }
@@ -122,6 +132,16 @@ impl Node {
                 "heartbeat"
             }
             Message::Ingress(_) => "ingress",
+            Message::Gateways(page) => {
+                if !page.held {
+                    let whole = self.gateways_pages.push(&self.gateways, &page);
+                    if let Some(names) = whole.expect("good names") {
+                        self.gateways = names;
+                    }
+                }
+                assert!(page.more || page.hash == self.gateways.hash());
+                "gateways"
+            }
             Message::Goodbye(_) => {
                 self.goodbyes += 1;
                 "goodbye"

@@ -164,7 +164,13 @@ impl Follower {
                 tally.report.bytes_idle += alone(bytes);
                 tally.report.wrong += u64::from(heartbeat.digest != self.digest.value());
             }
-            Some(Message::Welcome(_) | Message::Goodbye(_) | Message::Ingress(_)) | None => {}
+            Some(
+                Message::Welcome(_)
+                | Message::Goodbye(_)
+                | Message::Ingress(_)
+                | Message::Gateways(_),
+            )
+            | None => {}
         }
     }
 

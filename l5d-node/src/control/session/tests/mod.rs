@@ -1,5 +1,6 @@
 //! The laws of resolver API 8 from the node's side.
 
+mod gateways;
 mod ingress;
 pub(crate) mod replica;
 
