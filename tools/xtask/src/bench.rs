@@ -28,7 +28,7 @@ nginx, HAProxy and h2load come from Debian's packages, Envoy from the Python pac
 
 /// `bench fanout`.
 pub(crate) fn fanout(profile: &str, arguments: &[String]) -> anyhow::Result<()> {
-    let folder = build(profile, &["namerd", "l5d-bench"], &["namerd/jemalloc"])?;
+    let folder = build(profile, &["namerd", "l5d-bench"])?;
     let mut bench = Command::new(folder.join("l5d-bench"));
     match obtain_xds() {
         Ok(path) => {
@@ -42,7 +42,7 @@ pub(crate) fn fanout(profile: &str, arguments: &[String]) -> anyhow::Result<()> 
 /// `bench proxy`.
 pub(crate) fn proxy(profile: &str, arguments: &[String]) -> anyhow::Result<()> {
     peers::obtain_packaged()?;
-    let folder = build(profile, &["namerd", "l5d-node", "l5d-bench"], &[])?;
+    let folder = build(profile, &["namerd", "l5d-node", "l5d-bench"])?;
     let mut bench = Command::new(folder.join("l5d-bench-proxy"));
     match peers::obtain_envoy() {
         Ok(path) => {
@@ -53,15 +53,12 @@ pub(crate) fn proxy(profile: &str, arguments: &[String]) -> anyhow::Result<()> {
     become_it(bench, arguments)
 }
 
-/// Builds packages with these features; gives the folder of their programs.
-fn build(profile: &str, packages: &[&str], features: &[&str]) -> anyhow::Result<PathBuf> {
+/// Builds packages; gives the folder of their programs.
+fn build(profile: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--profile", profile]);
     for package in packages {
         build.args(["-p", package]);
-    }
-    for feature in features {
-        build.args(["--features", feature]);
     }
     run("build the programs", &mut build)?;
     let folder = match profile {
