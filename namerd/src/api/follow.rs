@@ -52,7 +52,7 @@ pub(super) fn respond(
     let name = peer.as_ref().map_or(String::new(), |p| p.addr.to_string());
     let aged = peer
         .as_ref()
-        .map_or_else(Default::default, |p| match api.nodes.asks_tokens() {
+        .map_or_else(Default::default, |p| match api.nodes.asks_nodes() {
             true => p.aged.child_token(),
             false => p.aged.clone(),
         });
@@ -83,14 +83,14 @@ pub(super) fn respond(
     response
 }
 
-/// What ends a stream with its token, and how it is told when that is; nothing where no token is asked for.
+/// What ends a stream with what was shown for it, and how it is told when that is; nothing where nothing is asked for.
 fn expiry(
     guard: &NodeGuard,
     aged: &CancellationToken,
 ) -> Option<(oneshot::Sender<Instant>, Box<Expiry>)> {
     let (tell, until) = oneshot::channel();
     let expiry = || Box::new(Expiry::new(until, aged.clone()));
-    guard.asks_tokens().then(|| (tell, expiry()))
+    guard.asks_nodes().then(|| (tell, expiry()))
 }
 
 /// What the node proves with its certificate or the value of `authorization`.
@@ -118,7 +118,7 @@ fn claim(
 struct FollowBody {
     chunks: Chunks,
     session: Option<AbortOnDropHandle<End>>,
-    /// Where tokens are a proof.
+    /// Where something must be proved.
     expiry: Option<Box<Expiry>>,
 }
 

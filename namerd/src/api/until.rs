@@ -1,7 +1,7 @@
-//! The end of what was let in by a token: with the token.
+//! The end of what was let in by a token or a certificate: with it.
 //!
 //! Tools' streams are cut with a status that says why. A node is asked to move on before, when it has had the time to read a
-//! new token, so that it is never cut unless it stays.
+//! new one, so that it is never cut unless it stays.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,20 +17,20 @@ use tonic::Status;
 
 use crate::stream::MOVE_WITHIN;
 
-/// A node moves so long before its token ends, or when half of what is left is over, if that is less.
+/// A node moves so long before its token or certificate ends, or when half of what is left is over, if that is less.
 const BEFORE: Duration = MOVE_WITHIN.saturating_mul(3);
 
-/// The body of an answer that ends with the token that it was let in by.
+/// The body of an answer that ends with what it was let in by.
 pub(super) struct UntilEnd<B> {
     inner: B,
     end: Pin<Box<Sleep>>,
     is_over: bool,
 }
 
-/// The token behind a node's stream, once it is known.
+/// What stands behind a node's stream, once it is known.
 pub(super) struct Expiry {
     until: oneshot::Receiver<Instant>,
-    /// What comes next, and the token's end.
+    /// What comes next, and the end.
     next: Option<(Pin<Box<Sleep>>, Instant)>,
     /// Tells the node to move on.
     aged: CancellationToken,
@@ -78,7 +78,7 @@ where
 }
 
 impl Expiry {
-    /// `until` comes when the token has been checked; without one it is dropped. `aged` is cancelled when it is time to move.
+    /// `until` comes when what was shown has been checked; if that has no end it is dropped. `aged` is cancelled when it is time to move.
     pub(super) fn new(until: oneshot::Receiver<Instant>, aged: CancellationToken) -> Self {
         Self {
             until,
@@ -87,7 +87,7 @@ impl Expiry {
         }
     }
 
-    /// Ready when the token has ended.
+    /// Ready when it is the end.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.next.is_none() && !self.until.is_terminated() {
             let Ok(until) = ready!(Pin::new(&mut self.until).poll(cx)) else {
@@ -114,7 +114,9 @@ impl Expiry {
 
 /// What a stream ends with.
 pub(super) fn ended() -> Status {
-    Status::unauthenticated("the token that was shown has ended; come again with a new one")
+    Status::unauthenticated(
+        "the token or certificate that was shown has ended; come again with a new one",
+    )
 }
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_ends_with_its_token_and_says_why() {
+    async fn a_stream_ends_with_what_was_shown_and_says_why() {
         let begun = Instant::now();
         let until = begun + Duration::from_secs(600);
         let mut body = UntilEnd::new(Silent, until);
@@ -179,11 +181,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_is_told_to_move_before_its_token_ends_and_cut_if_it_stays() {
+    async fn a_node_is_told_to_move_before_its_proof_ends_and_cut_if_it_stays() {
         assert_eq!(moves(Some(3_600)).await, (Some(3_570), Some(3_600)));
         // Half of what is left, so that one token does not make a node move for ever.
         assert_eq!(moves(Some(40)).await, (Some(20), Some(40)));
         assert_eq!(moves(Some(0)).await, (Some(0), Some(0)));
-        assert_eq!(moves(None).await, (None, None), "a certificate");
+        assert_eq!(moves(None).await, (None, None), "nothing that ends");
     }
 }

@@ -1,6 +1,7 @@
 //! Which node somebody may follow as.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -41,13 +42,17 @@ impl NodeGuard {
         Arc::new(Self::new(&NodeAuth::default(), None))
     }
 
-    /// Whether a token is among the proofs of nodes.
-    pub fn asks_tokens(&self) -> bool {
+    /// Whether nodes must show anything, which then has an end.
+    pub fn asks_nodes(&self) -> bool {
+        !self.wanted.proofs.is_empty()
+    }
+
+    fn asks_tokens(&self) -> bool {
         self.wanted.proofs.contains(&NodeProof::ServiceAccount)
     }
 
-    /// The nodes that somebody may follow as, by a certificate and the value of `authorization`, and when that ends: with the
-    /// token, unless a certificate proves as much.
+    /// The nodes that somebody may follow as, by a certificate and the value of `authorization`, and when that ends: with what
+    /// was shown; with the later of the two where both prove the same, and with the earlier where they do not.
     pub async fn prove(
         &self,
         client: Option<&ClientNames>,
@@ -56,31 +61,41 @@ impl NodeGuard {
         if self.wanted.proofs.is_empty() {
             return Ok((Proven::Anybody, None));
         }
-        let mut until = None;
+        let mut until = End::Never;
         let mut names = Vec::new();
         let mut reason = None;
         if self.wanted.proofs.contains(&NodeProof::Certificate) {
-            match client {
-                Some(client) => names.extend(self.in_certificate(client)),
+            match client.map(|client| (client, end(client))) {
+                Some((client, Ok(end))) => {
+                    names.extend(self.in_certificate(client));
+                    until = end;
+                }
+                Some((_, Err(why))) => reason = Some(why),
                 None => reason = Some(Denied::Unproven("no client certificate was shown".into())),
             }
-            if client.is_some() && names.is_empty() {
+            if reason.is_none() && names.is_empty() {
                 reason = Some(Denied::Unproven(self.nameless()));
             }
         }
         if self.asks_tokens() {
             match self.in_token(authorization).await {
-                Ok((name, end)) if !names.contains(&name) => {
-                    names.push(name);
-                    until = end;
+                Ok((name, end)) => {
+                    let end = end.map_or(End::Never, End::At);
+                    until = match (names.is_empty(), names.contains(&name)) {
+                        (true, _) => end,
+                        (_, true) => until.max(end),
+                        (_, false) => until.min(end),
+                    };
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
                 }
-                Ok(_) => {}
                 Err(why) => reason = Some(why),
             }
         }
         match reason {
             Some(why) if names.is_empty() => Err(why),
-            _ => Ok((Proven::Nodes(names), until)),
+            _ => Ok((Proven::Nodes(names), until.instant())),
         }
     }
 
@@ -134,6 +149,40 @@ impl NodeGuard {
             ))
         })?;
         Ok((node.to_owned(), owner.until))
+    }
+}
+
+/// When a proof ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    At(Instant),
+    Never,
+}
+
+/// A proof that holds for longer than this has no end that anybody waits for.
+const LONG: Duration = Duration::from_secs(365 * 86_400);
+
+/// When what a certificate proves ends. A connection may be older than the end of what was shown when it began.
+pub(super) fn end(client: &ClientNames) -> Result<End, Denied> {
+    let Some(not_after) = client.not_after else {
+        return Ok(End::Never);
+    };
+    let not_after = UNIX_EPOCH + Duration::from_secs(not_after.max(0).unsigned_abs());
+    match not_after.duration_since(SystemTime::now()) {
+        Ok(left) if left > LONG => Ok(End::Never),
+        Ok(left) => Ok(End::At(Instant::now() + left)),
+        Err(_) => Err(Denied::Unproven(
+            "the client certificate of this connection has ended; come again with a new one".into(),
+        )),
+    }
+}
+
+impl End {
+    pub(super) fn instant(self) -> Option<Instant> {
+        match self {
+            Self::At(end) => Some(end),
+            Self::Never => None,
+        }
     }
 }
 

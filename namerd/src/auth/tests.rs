@@ -212,6 +212,7 @@ async fn a_certificate_proves_its_names() {
         ],
         dns: vec!["seven".to_owned()],
         common_name: Some("eight".to_owned()),
+        not_after: None,
     };
     assert_eq!(prove(&spiffe, Some(&names), None).await, nodes(&["one"]));
     assert_eq!(prove(&dns, Some(&names), None).await, nodes(&["seven"]));
@@ -266,9 +267,9 @@ async fn who_asks_need_not_be_a_node_but_somebody() {
     assert!(matches!(asked, Err(Denied::Unchecked(_))), "{asked:?}");
 }
 
-/// A token's end is said, to those who let streams in by it; a certificate that proves as much has none.
+/// A proof's end is said, to those who let streams in by it: of a token, of a certificate, of both.
 #[tokio::test(start_paused = true)]
-async fn what_a_token_lets_in_ends_with_it() {
+async fn what_a_proof_lets_in_ends_with_it() {
     let script = Arc::<Script>::default();
     let wanted = NodeAuth {
         tools: vec![CallerProof::Token],
@@ -298,6 +299,54 @@ async fn what_a_token_lets_in_ends_with_it() {
     let shown = Some(shown.as_bytes());
     let (proven, until) = either.prove(Some(&names), shown).await.expect("good");
     assert_eq!((proven, until), (nodes(&["node-1"]).expect("some"), None));
+    // The clock that certificates are written by is not paused; a day is far from an hour.
+    let at = |secs: i64| {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs();
+        Some(now.cast_signed() + secs)
+    };
+    const DAY: u64 = 86_400;
+    let days = |until: Option<Instant>| left(until).div_ceil(DAY);
+    for (days_left, node, expected) in [(3, "node-1", 3), (3, "node-2", 1)] {
+        let names = ClientNames {
+            dns: vec![node.to_owned()],
+            not_after: at(days_left * 86_400),
+            ..ClientNames::default()
+        };
+        let (_, alone) = either.prove(Some(&names), None).await.expect("good");
+        assert_eq!(days(alone), 3);
+        let (_, both) = either.prove(Some(&names), shown).await.expect("good");
+        assert_eq!(days(both), expected, "{node}");
+    }
+    let ended = ClientNames {
+        dns: vec!["node-1".to_owned()],
+        not_after: at(-1),
+        ..ClientNames::default()
+    };
+    let refused = either.prove(Some(&ended), None).await;
+    assert!(matches!(refused, Err(Denied::Unproven(_))), "{refused:?}");
+    let (proven, until) = either.prove(Some(&ended), shown).await.expect("a token");
+    assert_eq!(
+        (proven, left(until)),
+        (nodes(&["node-1"]).expect("some"), 600)
+    );
+    let wanted = NodeAuth {
+        tools: vec![CallerProof::Certificate],
+        ..NodeAuth::default()
+    };
+    let tools = NodeGuard::new(&wanted, None);
+    let asked = tools.let_ask(Some(&ended), None).await;
+    assert!(matches!(asked, Err(Denied::Unproven(_))), "{asked:?}");
+    let valid = ClientNames {
+        not_after: at(86_400),
+        ..ended
+    };
+    assert_eq!(
+        days(tools.let_ask(Some(&valid), None).await.expect("good")),
+        1
+    );
 }
 
 #[tokio::test]

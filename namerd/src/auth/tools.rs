@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::nodes::end;
 use super::{Denied, NodeGuard, bearer};
 use crate::config::CallerProof;
 use crate::tls::ClientNames;
@@ -13,7 +14,7 @@ impl NodeGuard {
     }
 
     /// Whether somebody may ask, by a certificate that the authority has vouched for, or by a token in the value of
-    /// `authorization` that the API server accepts, whoever they are. Says when that ends: with the token.
+    /// `authorization` that the API server accepts, whoever they are. Says when that ends: with what was shown.
     pub async fn let_ask(
         &self,
         client: Option<&ClientNames>,
@@ -21,8 +22,14 @@ impl NodeGuard {
     ) -> Result<Option<Instant>, Denied> {
         let tools = &self.wanted.tools;
         let by_certificate = tools.contains(&CallerProof::Certificate);
-        if tools.is_empty() || (by_certificate && client.is_some()) {
+        if tools.is_empty() {
             return Ok(None);
+        }
+        let mut ended = None;
+        match client.filter(|_| by_certificate).map(end) {
+            Some(Ok(end)) => return Ok(end.instant()),
+            Some(Err(why)) => ended = Some(why),
+            None => {}
         }
         let (certificate, token) = (
             "a client certificate",
@@ -30,6 +37,9 @@ impl NodeGuard {
         );
         let shown = bearer(authorization).filter(|_| tools.contains(&CallerProof::Token));
         let Some(shown) = shown else {
+            if let Some(why) = ended {
+                return Err(why);
+            }
             let wanted: Vec<_> = [
                 (CallerProof::Certificate, certificate),
                 (CallerProof::Token, token),

@@ -12,6 +12,8 @@ pub struct CertificateNames {
     pub dns: Vec<String>,
     /// The subject's common name. Nothing but logs and explicit lists of names should rely on it.
     pub common_name: Option<String>,
+    /// When the certificate ends, in seconds since 1970; `None`: nobody has said.
+    pub not_after: Option<i64>,
 }
 
 impl CertificateNames {
@@ -25,6 +27,7 @@ impl CertificateNames {
                 .next()
                 .and_then(|name| name.as_str().ok())
                 .map(str::to_owned),
+            not_after: Some(parsed.validity().not_after.timestamp()),
             ..Self::default()
         };
         let alternative = parsed.subject_alternative_name().ok().flatten();
