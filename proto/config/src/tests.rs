@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::asked::Standing;
 use super::*;
 
 const SERVERS: Kinds = Kinds {
@@ -313,3 +314,39 @@ fn durations_do_not_overflow() {
 
 mod laws;
 mod names;
+
+/// A reference is written from it, so nothing that is asked may be missing, whether it is there or not.
+#[test]
+fn a_reader_tells_what_it_was_asked() {
+    const KINDS: Kinds = Kinds {
+        what: "thing",
+        known: &["x", "y"],
+        others: &[],
+    };
+    let text = "a: [{port: 1}]\nthings: [{kind: x, own: {k: 1}}]\nold: 1";
+    let reader = Reader::open("a.yml", text, Scalars::Strict).expect("syntax");
+    let top = reader.top().expect("a map");
+    for item in top.key("a").sections().expect("a list") {
+        let _ = item.need("port").port();
+        let _ = item.key("wait").millis();
+    }
+    for mut thing in top.key("things").sections().expect("a list") {
+        assert_eq!(thing.kind(&KINDS), Some("x"));
+        let _ = thing.key("own").section().expect("a map").entries();
+    }
+    top.legacy("old", "reasons");
+    top.refuse("never", "no", None);
+    top.finish();
+    let questions = reader.questions();
+    let key = |pattern: &str| questions.keys[pattern].clone();
+    let takes = |pattern: &str| key(pattern).takes.into_iter().collect::<Vec<_>>();
+    assert_eq!(takes("a[].port"), ["a port"]);
+    assert_eq!(takes("a[].wait"), ["milliseconds"]);
+    assert!(key("a[].port").is_needed && !key("a[].wait").is_needed);
+    assert!(key("a[].port").is_present && !key("a[].wait").is_present);
+    assert!(questions.keys.contains_key("things[]{x}.own.*"));
+    assert_eq!(key("old").standing, Standing::WithoutEffect);
+    assert_eq!(key("never").standing, Standing::Refused);
+    let (known, had) = &questions.kinds["things[]"];
+    assert_eq!((known.as_slice(), had.len()), (["x", "y"].as_slice(), 1));
+}

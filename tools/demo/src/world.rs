@@ -18,9 +18,9 @@ use crate::http;
 use crate::layout::{self, A, B, Host, MOVED, NAMERD_ADMIN, PODS, Pod, SERVICES};
 
 /// How long a program may take to become ready.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(60);
 /// How long a change in the cluster may take to be known by both proxies.
-const ARRIVES: Duration = Duration::from_secs(10);
+const ARRIVES: Duration = Duration::from_secs(60);
 /// The cluster of `world-v1` as outgoing routes see it.
 const WORLD_V1: &str =
     "%/io.l5d.k8s.daemonset/default/incoming/l5d/#/io.l5d.k8s/default/http/world-v1";
