@@ -332,7 +332,10 @@ fn a_reader_tells_what_it_was_asked() {
     }
     for mut thing in top.key("things").sections().expect("a list") {
         assert_eq!(thing.kind(&KINDS), Some("x"));
-        let _ = thing.key("own").section().expect("a map").entries();
+        let mut own = thing.key("own").section().expect("a map");
+        for (_, value) in own.entries() {
+            let _ = value.string();
+        }
     }
     top.legacy("old", "reasons");
     top.refuse("never", "no", None);
