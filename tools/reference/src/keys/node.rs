@@ -74,7 +74,11 @@ pub(super) const GROUPS: &[Group] = &[
             key("security", "", "which pages are served"),
             key("tls", "", "TLS of the admin server"),
             key("socketOptions", "", "options of its sockets"),
-            key("httpIdentifierPort", "", "read and without effect so far"),
+            key(
+                "httpIdentifierPort",
+                "",
+                "recent requests and the access log tell the names that requests got",
+            ),
             key(
                 "workerThreads",
                 "",
@@ -295,8 +299,16 @@ pub(super) const GROUPS: &[Group] = &[
         places: &["routers[].bindingCache"],
         keys: &[
             key("paths", "`1000`", "names with their overrides"),
-            key("trees", "`1000`", "bound trees"),
-            key("bounds", "`1000`", "bound names with a rest"),
+            key(
+                "trees",
+                "",
+                "a name has its tree with it: `paths` bounds both",
+            ),
+            key(
+                "bounds",
+                "",
+                "a name has its tree with it: `paths` bounds both",
+            ),
             key("clients", "`1000`", "bound names"),
             key("idleTtlSecs", "`600`", "how long an unused entry stays"),
         ],
@@ -388,8 +400,8 @@ pub(super) const GROUPS: &[Group] = &[
             ),
             key(
                 "windowUpdateRatio",
-                "`0.99`",
-                "read and without effect so far",
+                "",
+                "room in a window comes back as the other side takes what was in it",
             ),
             key(
                 "pingIntervalMs",
@@ -448,12 +460,8 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         id: "sockets",
-        title: "`socketOptions`",
-        places: &[
-            "admin.socketOptions",
-            "@server.socketOptions",
-            "@client.socketOptions",
-        ],
+        title: "`socketOptions` of servers",
+        places: &["admin.socketOptions", "@server.socketOptions"],
         keys: &[
             key("noDelay", "`true`", "small writes are sent at once"),
             key("reuseAddr", "`true`", "a port in time-wait can be taken"),
@@ -477,11 +485,33 @@ pub(super) const GROUPS: &[Group] = &[
                 "",
                 "longest wait for the peer to take bytes; 0: none",
             ),
+            key("backlog", "", "connections that wait to be accepted"),
+        ],
+    },
+    Group {
+        id: "client-sockets",
+        title: "`socketOptions` of clients",
+        places: &["@client.socketOptions"],
+        keys: &[
+            key("noDelay", "`true`", "small writes are sent at once"),
             key(
-                "backlog",
-                "",
-                "connections that wait to be accepted; for servers",
+                "keepAlive",
+                "as the system has it",
+                "TCP's own probes of idle connections",
             ),
+            key(
+                "writeTimeoutMs",
+                "",
+                "longest wait for the peer to take bytes; 0: none",
+            ),
+            key(
+                "readTimeoutMs",
+                "",
+                "`requestAttemptTimeoutMs` and `streamIdleTimeoutMs` limit how long a server may say nothing",
+            ),
+            key("reuseAddr", "", "it is for servers"),
+            key("reusePort", "", "it is for servers"),
+            key("backlog", "", "it is for servers"),
         ],
     },
     Group {
@@ -732,8 +762,8 @@ pub(super) const GROUPS: &[Group] = &[
             ),
             key(
                 "classificationTimeoutMs",
-                "`100`",
-                "read and without effect so far",
+                "",
+                "no response is held back; one that ends at once is judged by its end",
             ),
         ],
     },
@@ -863,7 +893,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "`16383`",
                 "a longer request cannot be sent again",
             ),
-            key("responseBytes", "`16383`", "read and without effect so far"),
+            key("responseBytes", "", "no response is held back"),
         ],
     },
     Group {
@@ -928,7 +958,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "`false`",
                 "sends `x-forwarded-client-cert` on",
             ),
-            key("socketOptions", "", "read and without effect so far"),
+            key("socketOptions", "", "options of its sockets"),
             key("requestAuthorizers", "", "existed for Istio's mixer only"),
         ],
     },
