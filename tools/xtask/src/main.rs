@@ -11,6 +11,7 @@ mod layers;
 mod original;
 mod packages;
 mod peers;
+mod previous;
 mod prometheus;
 mod run;
 mod test;
@@ -39,7 +40,7 @@ enum Command {
         /// Leave out what needs the real API server
         #[arg(long)]
         without_cluster: bool,
-        /// Leave out the images
+        /// Leave out the images and the programs of the previous release
         #[arg(long)]
         without_images: bool,
         /// Further arguments for `cargo test`, such as a filter

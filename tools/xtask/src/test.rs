@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::run::{cargo, has, root, run, run_quietly, run_slowly, say};
-use crate::{browser, cluster, curl, image, layers, original, packages, prometheus};
+use crate::{browser, cluster, curl, image, layers, original, packages, previous, prometheus};
 
 /// Runs every test; prints what the runner prints and a sum at the end.
 pub(crate) fn test(
@@ -19,6 +19,12 @@ pub(crate) fn test(
     if !without_cluster {
         cluster::obtain()?;
     }
+    // Before the programs, whose places it takes for a while.
+    let previous = if without_images {
+        None
+    } else {
+        previous::obtain()?
+    };
     let images = if without_images { None } else { images()? };
     run(
         "build the programs",
@@ -36,10 +42,12 @@ pub(crate) fn test(
     if !without_cluster && let Some(original) = original::obtain() {
         tests.env("L5D_ORIGINAL_NAMERCTL", original);
     }
-    match images {
-        Some(folder) => tests.env("L5D_IMAGES", folder),
-        None => tests.env_remove("L5D_IMAGES"),
-    };
+    for (variable, folder) in [("L5D_PREVIOUS", previous), ("L5D_IMAGES", images)] {
+        match folder {
+            Some(folder) => tests.env(variable, folder),
+            None => tests.env_remove(variable),
+        };
+    }
     if browser::obtain() {
         tests.env("L5D_REQUIRE_BROWSER", "1");
     }
