@@ -14,6 +14,9 @@ struct Args {
     /// Listen address
     #[arg(long)]
     addr: SocketAddr,
+    /// Where it answers gRPC, with the health service
+    #[arg(long)]
+    grpc: Option<SocketAddr>,
     /// The pod's name
     #[arg(long)]
     pod: String,
@@ -57,8 +60,17 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .start(args.addr)
         .await
         .with_context(|| format!("cannot listen on {}", args.addr))?;
+    let mut grpc = tokio::task::JoinSet::new();
+    if let Some(addr) = args.grpc {
+        let (_, health) = tonic_health::server::health_reporter();
+        let server = tonic::transport::Server::builder().add_service(health);
+        grpc.spawn(server.serve(addr));
+    }
     println!("listening on {}", running.addr);
-    terminate.recv().await;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        Some(ended) = grpc.join_next() => ended?.context("gRPC")?,
+    }
     running.stop().await;
     Ok(())
 }

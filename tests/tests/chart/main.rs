@@ -1,5 +1,9 @@
-//! The Helm chart: what it renders, and that the programs and a real API server take it.
+//! The Helm chart: what it renders, that a real API server takes it, and that it works.
 
+mod applied;
+mod kubelet;
+mod load;
+mod meshes;
 mod rendered;
 
 /// The variants of the chart, by what is set for them.

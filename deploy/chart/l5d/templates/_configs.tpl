@@ -134,7 +134,7 @@ routers:
 {{/* The configuration of the proxies of a daemonset. */}}
 {{- define "l5d.node.config" -}}
 {{- $reuse := and .Values.hostNetwork true -}}
-{{- $admin := ternary "127.0.0.1" .Values.listen .Values.hostNetwork -}}
+{{- $admin := .Values.node.admin.ip | default (ternary "127.0.0.1" .Values.listen .Values.hostNetwork) -}}
 {{ include "l5d.proxy.head" (dict "root" . "admin" $admin "reuse" $reuse) }}
 {{ include "l5d.proxy.routers" (dict "root" . "ip" .Values.listen "reuse" $reuse "sidecar" false) }}
 {{- end }}
