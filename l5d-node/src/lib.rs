@@ -8,7 +8,7 @@
 //!
 //! [`tls`] stands between 1 and the listener, and between 4 and the endpoint. [`cache`] holds what namerd said last,
 //! [`control`] follows namerd and writes the cache, [`admin`] shows all of it, [`app`] builds, spawns and joins, [`meter`]
-//! counts. Workers own their connections, pools and balancers; what they share is read through
+//! counts. [`launch`] has nothing to do with all that: it starts applications. Workers own their connections, pools and balancers; what they share is read through
 //! immutable snapshots, so nothing on the request path takes a lock that another worker holds.
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod cache;
 pub mod config;
 pub mod connect;
 pub mod control;
+pub mod launch;
 pub mod meter;
 pub mod route;
 pub mod serve;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{AppError, Options, log};
 use crate::admin::LogLevels;
 use crate::config::{self, ClientAuth, ClientTls, Config, Identity};
+use crate::launch::Launch;
 
 /// The node proxy: one on each host. Routes HTTP requests by name and follows a namerd, which binds the names.
 #[derive(Debug, Parser)]
@@ -117,7 +118,11 @@ pub fn main() -> ExitCode {
         Some("-validate") => "--validate".into(),
         _ => a,
     });
-    let arguments = Arguments::parse_from(arguments);
+    let matches = command().get_matches_from(arguments);
+    if matches.subcommand().is_some() {
+        return Launch::from_arg_matches(&matches).map_or_else(|e| e.exit(), |launch| launch.run());
+    }
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match start(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -129,7 +134,10 @@ pub fn main() -> ExitCode {
 
 /// The command line, for manual pages and the reference.
 pub fn command() -> clap::Command {
-    Arguments::command()
+    Launch::augment_subcommands(Arguments::command())
+        .override_usage("l5d-node [OPTIONS] <CONFIG>\n       l5d-node with-proxy [OPTIONS] -- <PROGRAM>...\n       l5d-node copy-to <FILE>")
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
 }
 
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
@@ -212,6 +220,34 @@ mod tests {
     fn parse(flags: &[&str]) -> Result<Arguments, String> {
         let words = ["l5d-node", "l5d.yml"].iter().chain(flags);
         Arguments::try_parse_from(words).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_file_is_a_file_and_the_rest_is_a_program() {
+        command().debug_assert();
+        let read = |words: &[&str]| {
+            let words = ["l5d-node"].iter().chain(words);
+            command().try_get_matches_from(words)
+        };
+        assert!(read(&["l5d.yml", "--check"]).is_ok_and(|m| m.subcommand().is_none()));
+        let matches = read(&["with-proxy", "--port", "4240", "--", "hello", "--port", "1"]);
+        assert_eq!(
+            matches
+                .map(|m| m.subcommand_name().map(str::to_owned))
+                .ok()
+                .flatten()
+                .as_deref(),
+            Some("with-proxy")
+        );
+        for wrong in [
+            &["with-proxy"][..],
+            &[],
+            &["--check"],
+            &["copy-to"],
+            &["--check", "copy-to", "x"],
+        ] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     /// What is taught can be copied.

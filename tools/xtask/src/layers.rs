@@ -83,6 +83,7 @@ const NODE: &[(&str, &[&str])] = &[
     ("balance", &["cache", "connect", "tls", "config"]),
     ("route", &["cache", "balance", "connect", "config"]),
     ("tell", &["config"]),
+    ("launch", &["config"]),
     (
         "serve",
         &[
