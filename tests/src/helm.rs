@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -12,6 +13,15 @@ use crate::real::find_program;
 
 const HELM: &str = "helm-v4.1.4";
 const KUBECTL: &str = "kubectl-v1.35.2";
+
+/// How kubectl says that the server has not answered.
+const LATE: [&str; 4] = [
+    "Client.Timeout",
+    "time allotted",
+    "Timeout: request",
+    "TLS handshake timeout",
+];
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The Kubernetes namespace that charts are rendered for.
 pub const NAMESPACE: &str = "l5d";
@@ -152,6 +162,16 @@ impl Kubectl {
         Ok(Some(Self { program, config }))
     }
 
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// What it is told first: which server, and who asks.
+    pub fn access(&self) -> [&std::ffi::OsStr; 2] {
+        ["--kubeconfig".as_ref(), self.config.as_os_str()]
+    }
+
     /// Runs it; `Err`: what it says when it fails.
     ///
     /// # Errors
@@ -174,15 +194,23 @@ impl Kubectl {
         finish(kubectl.stdin(file))
     }
 
-    /// `kubectl apply --server-side` of this text.
+    /// `kubectl apply --server-side` of this text. A busy server takes its time to tell which fields there are; then it is
+    /// asked again.
     ///
     /// # Errors
     /// The server refuses something.
     pub fn apply(&self, text: &str, further: &[&str]) -> Result<String> {
         let arguments = [&["apply", "--server-side", "-f", "-"], further].concat();
-        match self.run(&arguments, Some(text))? {
-            Ok(said) => Ok(said),
-            Err(said) => bail!("kubectl {}: {said}", arguments.join(" ")),
+        let begun = Instant::now();
+        loop {
+            let said = match self.run(&arguments, Some(text))? {
+                Ok(said) => return Ok(said),
+                Err(said) => said,
+            };
+            let is_late = LATE.iter().any(|text| said.contains(text));
+            if !is_late || begun.elapsed() > PATIENCE {
+                bail!("kubectl {}: {said}", arguments.join(" "));
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ fn expected(variant: &str) -> [BTreeSet<&'static str>; 2] {
             set.extend(INGRESS);
         }
     }
-    if variant != "without identity" {
+    if variant != "without identity" && variant != "sidecar" {
         own.extend(SECRET);
     }
     [own, other]
@@ -270,8 +270,21 @@ async fn refused(ground: &Ground, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// What is rendered for those without Helm.
+/// What is rendered for those without Helm, and the examples.
 fn files_apply(ground: &Ground) -> Result<()> {
+    let examples = std::fs::read_dir(repository("deploy/examples"))?;
+    let examples = examples.filter_map(Result::ok).map(|entry| entry.path());
+    let mut examples: Vec<_> = examples
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    // That of dtabs first.
+    examples.sort();
+    assert_eq!(examples.len(), 6);
+    for file in examples {
+        let text = std::fs::read_to_string(&file)?;
+        let tried = ground.kubectl.apply(&text, &["--dry-run=server"]);
+        tried.with_context(|| file.display().to_string())?;
+    }
     for file in ["l5d.yaml", "l5d-host-network.yaml", "l5d-sidecar.yaml"] {
         let text = std::fs::read_to_string(repository("deploy").join(file))?;
         // The fields belong to whoever applied the chart's variants before.

@@ -159,7 +159,12 @@ impl<'a> Kubelet<'a> {
             self.mount_account(&root, (namespace, account, wanted.pod))
                 .await?;
         }
-        let program = self.program(container, &root, namespace, wanted)?;
+        let program = self.program(
+            container,
+            &root,
+            (namespace, spec["nodeName"].as_str().unwrap_or_default()),
+            wanted,
+        )?;
         let process = self.hosts.on(wanted.host, program).start(self.dir.path())?;
         Ok(Started {
             name: wanted.pod.to_owned(),
@@ -244,7 +249,7 @@ impl<'a> Kubelet<'a> {
         &self,
         container: &Value,
         root: &Path,
-        namespace: &str,
+        (namespace, node): (&str, &str),
         wanted: &Wanted<'_>,
     ) -> Result<Program> {
         let api = self.cluster.api().addr();
@@ -259,7 +264,7 @@ impl<'a> Kubelet<'a> {
                 variable["valueFrom"]["fieldRef"]["fieldPath"].as_str(),
             ) {
                 (Value::String(value), _) => value.clone(),
-                (_, Some("spec.nodeName")) => self.hosts.name(wanted.host),
+                (_, Some("spec.nodeName")) => node.to_owned(),
                 (_, Some("status.podIP")) => wanted.ip.to_string(),
                 (_, Some("status.hostIP")) => self.hosts.ip(wanted.host).to_string(),
                 (_, Some("metadata.namespace")) => namespace.to_owned(),
@@ -374,6 +379,19 @@ impl Started {
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What it has of the machine's memory, in MB (10^6 bytes): its peak is of no interest here.
+    pub(crate) async fn resident_mb(&self) -> Result<u64> {
+        let metrics = self.admin().get("/metrics").await?;
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let line = metrics
+            .lines()
+            .find(|l| l.contains("resident") && !l.starts_with('#'));
+        let number = line
+            .and_then(|line| line.rsplit(' ').next())
+            .context(metrics.clone())?;
+        Ok(number.parse::<f64>()? as u64 / 1_000_000)
     }
 
     /// Its admin server.

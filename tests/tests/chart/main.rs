@@ -5,6 +5,7 @@ mod kubelet;
 mod load;
 mod meshes;
 mod rendered;
+mod sidecars;
 
 /// The variants of the chart, by what is set for them.
 const VARIANTS: [(&str, &[&str]); 6] = [

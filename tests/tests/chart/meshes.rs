@@ -20,25 +20,25 @@ use super::load::{Load, health, hello};
 
 /// Hosts with proxies; three more are for namerd.
 const HOSTS: [u8; 3] = [1, 2, 3];
-const HTTP: u16 = 7777;
-const GRPC: u16 = 7778;
+pub(crate) const HTTP: u16 = 7777;
+pub(crate) const GRPC: u16 = 7778;
 const DTAB: &str = "/svc => /#/io.l5d.k8s/default/http ; /svc/grpc.health.v1.Health => /#/io.l5d.k8s/default/grpc/world";
 
 /// The chart, running.
-struct Mesh<'a> {
-    kubelet: Kubelet<'a>,
-    kubectl: Kubectl,
-    chart: Rendered,
+pub(crate) struct Mesh<'a> {
+    pub(crate) kubelet: Kubelet<'a>,
+    pub(crate) kubectl: Kubectl,
+    pub(crate) chart: Rendered,
     is_on_hosts: bool,
     namerds: Vec<Started>,
     proxies: Vec<Started>,
     apps: Vec<Process>,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     number: u8,
 }
 
 /// Runs a scenario where everything for it is to be had: Helm, kubectl, the real API server, and network namespaces.
-fn on_hosts(
+pub(crate) fn on_hosts(
     test: &str,
     scenario: impl AsyncFnOnce(Hosts, Cluster, Helm) -> Result<()>,
 ) -> Result<()> {
@@ -48,6 +48,9 @@ fn on_hosts(
     if Binaries::find()?.is_none() {
         return Ok(());
     }
+    // Each has an API server and five programs: the machine may be small.
+    static ONE_AT_A_TIME: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _mine = ONE_AT_A_TIME.lock();
     with_hosts(test, 6, async |hosts| {
         if hosts.rewrite().is_some() {
             eprintln!(
@@ -68,7 +71,27 @@ fn on_hosts(
 
 impl<'a> Mesh<'a> {
     /// Applies the chart and starts what it says: namerd twice, a proxy on each host, dtabs written by somebody who may.
-    async fn start(
+    pub(crate) async fn start(
+        hosts: &'a Hosts,
+        cluster: &'a Cluster,
+        chart: Rendered,
+    ) -> Result<Option<Self>> {
+        let Some(mut mesh) = Self::bare(hosts, cluster, chart)? else {
+            return Ok(None);
+        };
+        // Its fields are checked elsewhere, at the price of a description of all kinds.
+        mesh.kubectl
+            .apply(&mesh.chart.text, &["--validate=ignore"])?;
+        cluster.define_dtabs().await?;
+        for host in [4, 5] {
+            mesh.add_namerd(host).await?;
+        }
+        mesh.write_dtab(cluster).await?;
+        Ok(Some(mesh))
+    }
+
+    /// Nothing runs, and nothing is applied.
+    pub(crate) fn bare(
         hosts: &'a Hosts,
         cluster: &'a Cluster,
         chart: Rendered,
@@ -79,9 +102,7 @@ impl<'a> Mesh<'a> {
         let Some(kubectl) = Kubectl::find(real, ADMIN)? else {
             return Ok(None);
         };
-        kubectl.apply(&chart.text, &[])?;
-        cluster.define_dtabs().await?;
-        let mut mesh = Self {
+        Ok(Some(Self {
             kubelet: Kubelet::new(hosts, cluster)?,
             kubectl,
             is_on_hosts: chart.text.contains("hostNetwork: true\n"),
@@ -91,12 +112,7 @@ impl<'a> Mesh<'a> {
             apps: Vec::new(),
             dir: tempfile::tempdir()?,
             number: 0,
-        };
-        for host in [4, 5] {
-            mesh.add_namerd(host).await?;
-        }
-        mesh.write_dtab(cluster).await?;
-        Ok(Some(mesh))
+        }))
     }
 
     fn next(&mut self) -> u8 {
@@ -140,7 +156,8 @@ impl<'a> Mesh<'a> {
         });
         let account = |name: &str| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}});
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [account("deployer"), account("visitor"), role, rights]});
-        self.kubectl.apply(&list.to_string(), &[])?;
+        self.kubectl
+            .apply(&list.to_string(), &["--validate=ignore"])?;
         let token = |name: &str| -> Result<String> {
             let said = self
                 .kubectl
@@ -294,7 +311,7 @@ impl<'a> Mesh<'a> {
     }
 
     /// The ends of all logs, for messages.
-    fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let pods = self
             .namerds
             .iter()
@@ -344,7 +361,7 @@ impl<'a> Mesh<'a> {
             .text
             .replace("Why it cannot be read.", "Why it cannot be read, if so.");
         ensure!(text != self.chart.text, "the definition has changed");
-        self.kubectl.apply(&text, &[]).map(drop)
+        self.kubectl.apply(&text, &["--validate=ignore"]).map(drop)
     }
 
     /// Clear text is not let in at other proxies' door.
@@ -410,6 +427,9 @@ fn everything_is_replaced_under_load_and_nothing_fails() -> Result<()> {
                     .await?
                     .check("namerd, the definition and every proxy replaced")?;
                 mesh.is_encrypted().await?;
+                for proxy in &mesh.proxies {
+                    println!("{}: {} MB resident", proxy.name, proxy.resident_mb().await?);
+                }
                 ensure!(root(&cluster).await? == kept, "all replicas keep one root");
                 anyhow::Ok(())
             };

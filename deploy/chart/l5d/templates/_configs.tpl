@@ -21,7 +21,7 @@ namers:
 ingress:
   class: {{ .Values.namerd.ingress.class | quote }}
 {{- end }}
-{{- if .Values.identity.enabled }}
+{{- if include "l5d.identity" . }}
 ca:
   kind: io.l5d.k8s.secret
   namespace: {{ $ns }}
@@ -79,7 +79,7 @@ admin:
   {{- if .reuse }}
   socketOptions: {reusePort: true}
   {{- end }}
-{{- if and $values.identity.enabled (not .sidecar) }}
+{{- if include "l5d.identity" .root }}
 identity:
   kind: io.l5d.namerd
   plaintext: {{ $values.identity.plaintext }}
@@ -141,6 +141,6 @@ routers:
 
 {{/* The configuration of the proxies in pods. */}}
 {{- define "l5d.sidecar.config" -}}
-{{ include "l5d.proxy.head" (dict "root" . "admin" .Values.listen "reuse" false "sidecar" true) }}
+{{ include "l5d.proxy.head" (dict "root" . "admin" .Values.listen "reuse" false) }}
 {{ include "l5d.proxy.routers" (dict "root" . "ip" "127.0.0.1" "reuse" false "sidecar" true) }}
 {{- end }}

@@ -37,12 +37,17 @@ seccompProfile:
 {{ .Values.size.endpoints | default (mul .Values.size.nodes 30) }}
 {{- end }}
 
-{{/* The cost model of namerd (README.md): each replica can carry all nodes. MiB, and thousandths of a core. */}}
+{{/* Proxies that follow namerd. */}}
+{{- define "l5d.followers" -}}
+{{ if eq .Values.mode "sidecar" }}{{ include "l5d.endpoints" . }}{{ else }}{{ .Values.size.nodes }}{{ end }}
+{{- end }}
+
+{{/* The cost model of namerd (README.md): each replica can carry all proxies. MiB, and thousandths of a core. */}}
 {{- define "l5d.namerd.memory" -}}
-{{ add 32 (div (mul (include "l5d.endpoints" . | int) 25) 100000) (div (mul .Values.size.nodes 19) 100) }}
+{{ add 32 (div (mul (include "l5d.endpoints" . | int) 25) 100000) (div (mul (include "l5d.followers" . | int) 19) 100) }}
 {{- end }}
 {{- define "l5d.namerd.cpu" -}}
-{{ add 100 (div (mul .Values.size.nodes 18) 100) }}
+{{ add 100 (div (mul (include "l5d.followers" . | int) 18) 100) }}
 {{- end }}
 {{- define "l5d.namerd.resources" -}}
 {{- $memory := include "l5d.namerd.memory" . | int -}}
@@ -76,4 +81,9 @@ seccompProfile:
 {{ index $prefixes $kind }}incoming {{ $router.incoming }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Whether proxies prove who they are to each other: those of hosts. */}}
+{{- define "l5d.identity" -}}
+{{- if and .Values.identity.enabled (eq .Values.mode "daemonset") }}yes{{ end }}
 {{- end }}
