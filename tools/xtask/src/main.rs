@@ -72,6 +72,12 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// A mesh of real programs under load while endpoints, namerd, the API server, certificates and proxies fail or change
+    Soak {
+        /// How long it goes on
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+    },
     /// Measures beside peers and prints tables; asserts nothing
     Bench {
         #[command(subcommand)]
@@ -158,6 +164,7 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Bench {
             what: Bench::Proxy { profile, args },
         } => bench::proxy(&profile, &args),
+        Command::Soak { minutes } => test::soak(minutes),
         Command::Demo { args } => test::demo(&args),
     }
 }

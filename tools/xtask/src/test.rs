@@ -95,6 +95,22 @@ fn images() -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(folder))
 }
 
+/// Lets a mesh live for so long, then sees how processes begin and end.
+pub(crate) fn soak(minutes: u32) -> anyhow::Result<()> {
+    run(
+        "build the programs",
+        cargo().args(["build", "--package", "namerd", "--package", "l5d-node"]),
+    )?;
+    let seconds = u64::from(minutes) * 60;
+    run(
+        "let a mesh live",
+        cargo()
+            .args(["test", "--package", "l5d-tests", "--test", "soak", "--"])
+            .args(["--ignored", "--nocapture", "--test-threads", "1"])
+            .env("L5D_SOAK_SECONDS", seconds.to_string()),
+    )
+}
+
 /// What CI runs: cheap checks first.
 pub(crate) fn ci() -> anyhow::Result<()> {
     run(
