@@ -16,7 +16,7 @@ use l5d_tests::objects::{self, Pod, Port};
 use l5d_tests::process::{Process, Program};
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const HOST: u8 = 1;
 const USER: u32 = 65532;
 

@@ -15,7 +15,7 @@ use crate::lines::match_all;
 use crate::page::Step;
 
 /// How long one command, or what is to come about, may take: hundreds of times what it needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at what is to come about.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Lines that wait to be looked at; the shell waits for room.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::VARIANTS;
 
 /// The server reads roles some moments after they were written.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const NAMES: [&str; 4] = [
     "list discovery.k8s.io/endpointslices",

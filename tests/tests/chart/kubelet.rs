@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 /// Generous: nothing here takes more than a few seconds on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Gives a pod its root: libraries, unless the program needs none, and what every container has.

@@ -27,7 +27,7 @@ use tonic::transport::Endpoint;
 
 use super::ENTRIES;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What is watched.
 struct World {
