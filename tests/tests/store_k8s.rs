@@ -355,7 +355,7 @@ async fn the_status_is_written_once(on: &Ground<'_>) -> Result<()> {
         on.replica(true).await?,
         on.replica(true).await?,
     ];
-    let token = replicas[0].store.create("a", dtab("/a=>/b;/c=>/d")).await?;
+    // Before the object is there: its status may be written as soon as it is.
     let url = Kind::DTab.url(Some(&on.ns), None);
     let list = on.cluster.list(Kind::DTab, Some(&on.ns)).await?;
     let from = list["metadata"]["resourceVersion"]
@@ -366,6 +366,11 @@ async fn the_status_is_written_once(on: &Ground<'_>) -> Result<()> {
         .api()
         .lines(&format!("{url}?watch=true&resourceVersion={from}"), &[])
         .await?;
+    let token = replicas[0].store.create("a", dtab("/a=>/b;/c=>/d")).await?;
+    let added = tokio::time::timeout(PATIENCE, watch.next())
+        .await??
+        .context("an event")?;
+    assert!(added["object"]["status"].is_null(), "{added}");
     let first = tokio::time::timeout(PATIENCE, watch.next())
         .await??
         .context("an event")?;
