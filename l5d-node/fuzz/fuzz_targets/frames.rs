@@ -66,7 +66,8 @@ impl AsyncWrite for Io<'_> {
 
 fn open(opener: &Opener, ends: bool) -> Option<Stream> {
     let mut cx = Context::from_waker(Waker::noop());
-    match opener.poll_open(&mut cx, REQUEST, &[("te", "trailers")], (ends, false)) {
+    let mut opening = opener.open(REQUEST, &[("te", "trailers")], (ends, false));
+    match Pin::new(&mut opening).poll(&mut cx) {
         Poll::Ready(Ok(stream)) => Some(stream),
         _ => None,
     }

@@ -73,7 +73,7 @@ pub struct H2Settings {
     pub header_table: Option<u32>,
     /// `maxFrameBytes`; `None`: the protocol's.
     pub max_frame: Option<u32>,
-    /// `maxHeaderListBytes`; `None`: the router's `maxHeadersKB`, if it has one, else our own.
+    /// `maxHeaderListBytes`; `None`: of servers the router's `maxHeadersKB`, if it has one, else our own; of clients 16 MiB.
     pub max_header_list: Option<u32>,
     /// `maxConcurrentStreamsPerConnection`, of servers.
     pub max_streams: u32,

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::listener;
 use super::policy::Walk;
 use super::respond::{Failure, SHOWN_ADDRESSES};
+use super::worker::Server;
 use crate::balance::{Balancer, Endpoint, Lease, Session};
 use crate::config::Protocol;
 use crate::connect::h2::{Handle, Slot};
@@ -142,11 +143,12 @@ impl Walk<'_> {
         }))
     }
 
-    /// A new connection, in clear text or in TLS as the cluster's settings say.
+    /// A new connection, in clear text or in TLS as the cluster's settings say. `there`: the server of this process at `addr`.
     async fn open(
         &self,
         balancer: &Balancer,
         addr: SocketAddr,
+        there: Option<Rc<Server>>,
         limit: Duration,
     ) -> Result<Connection, ConnectError> {
         let counts = &balancer.stats.connections;
@@ -155,7 +157,7 @@ impl Walk<'_> {
             let protocol = router.config.protocol;
             router.tls.connector(cluster, client, protocol)
         });
-        if let Some(stream) = self.within(addr, connector) {
+        if let Some(stream) = there.and_then(|server| self.within(addr, &server, connector)) {
             return Ok(Connection::new(Stream::local(stream), counts));
         }
         let connection = match connector {
@@ -169,11 +171,15 @@ impl Walk<'_> {
 
     /// The near end of a connection to a server of this process, where no rule needs a socket: nobody has to prove anything
     /// but what this node knows of itself.
-    fn within(&self, addr: SocketAddr, connector: Option<&Connector>) -> Option<Local> {
-        let server = self.server.worker.server_at(addr)?;
+    fn within(
+        &self,
+        addr: SocketAddr,
+        server: &Rc<Server>,
+        connector: Option<&Connector>,
+    ) -> Option<Local> {
         let certificate = within(connector, server.acceptor.as_deref())?;
         let (near, far) = local(addr, certificate);
-        listener::take_local(&server, far);
+        listener::take_local(server, far);
         Some(near)
     }
 
@@ -206,12 +212,14 @@ impl Walk<'_> {
         if left.is_zero() {
             return Err(self.no_time_to_connect(balancer));
         }
-        if self.is_own(endpoint.addr) {
+        let there = self.server.worker.server_at(endpoint.addr);
+        let leads_here = |server: &Rc<Server>| Rc::ptr_eq(&server.router, &self.server.router);
+        if there.as_ref().is_some_and(leads_here) {
             return Err(Failure::own_address(endpoint.addr, &self.route.shown));
         }
         let limit = balancer.client.connect_timeout.min(left);
         let (begin, stats) = (Instant::now(), &balancer.stats);
-        match self.open(balancer, endpoint.addr, limit).await {
+        match self.open(balancer, endpoint.addr, there, limit).await {
             Ok(connection) => {
                 let from = connection.stream.local_addr().map(|a| a.ip());
                 if self.server.router.is_own(endpoint.addr, from) {
@@ -228,12 +236,6 @@ impl Walk<'_> {
                 Err(self.connect_failed(balancer, endpoint, &e.to_string()))
             }
         }
-    }
-
-    /// Whether a connection would lead to the request's own router.
-    fn is_own(&self, addr: SocketAddr) -> bool {
-        let there = self.server.worker.server_at(addr);
-        there.is_some_and(|server| Rc::ptr_eq(&server.router, &self.server.router))
     }
 
     fn connect_failed(&self, balancer: &Balancer, endpoint: &Endpoint, why: &str) -> Failure {

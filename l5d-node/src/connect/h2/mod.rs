@@ -133,7 +133,9 @@ async fn drive(
             }
             _ = tick.tick() => {}
         }
-        if driver.has_heard() || link.streams.get() == 0 {
+        // One that takes nothing any more would keep what waits for ever, its goodbye too.
+        let is_idle = link.streams.get() == 0 && driver.is_flushed();
+        if driver.has_heard() || is_idle {
             continue;
         }
         driver.ping();

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::head;
 use super::relay::{Cut, Piece, Responder, Source};
 use crate::connect::h2::Handle;
-use crate::connect::h2::engine::{Fail, Head, OpenError, Part, Stream};
+use crate::connect::h2::engine::{Fail, Head, OpenError, Opening, Part, Stream};
 use crate::serve::exchange::{Attempt, Done, Outcome};
 use crate::serve::forward::{self, ResponseForm};
 use crate::serve::wire::field::Kind;
@@ -56,15 +56,10 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
     }
     let ends = matches!(attempt.request.framing, Framing::None | Framing::Length(0));
     let (text, to_head) = (&attempt.wire[..attempt.head_len], attempt.request.is_head);
-    let opener = &handle.opener;
-    let opened = poll_fn(|cx| opener.poll_open(cx, text, &added, (ends, to_head)));
-    let to_server = match opened.await {
+    let opening = handle.opener.open(text, &added, (ends, to_head));
+    let to_server = match opened(attempt.deadline, opening, reply).await {
         Ok(stream) => stream,
-        Err(OpenError::Closed) => return Outcome::NotSent,
-        Err(OpenError::Unsayable) => {
-            let why = "its target or Host cannot be sent in HTTP/2";
-            return Outcome::BadRequestBody(why.to_owned());
-        }
+        Err(outcome) => return outcome,
     };
     let is_reused = handle.is_reused;
     let (has_head, is_whole) = (Cell::new(false), Cell::new(false));
@@ -85,6 +80,33 @@ pub(crate) async fn over_h2<S: Source, R: Responder>(
             to_server.reset(reason);
             Outcome::Aborted { must_reset: true }
         }
+    }
+}
+
+/// The stream, as soon as the endpoint takes one more; or how the attempt ends without it.
+async fn opened<R: Responder>(
+    deadline: Option<Instant>,
+    opening: Opening<'_>,
+    reply: &mut R,
+) -> Result<Stream, Outcome> {
+    let opened = async {
+        tokio::select! {
+            biased;
+            _ = reply.gone() => Err(Outcome::Aborted { must_reset: true }),
+            opened = opening => opened.map_err(|e| match e {
+                OpenError::Closed => Outcome::NotSent,
+                OpenError::Unsayable => {
+                    let why = "its target or Host cannot be sent in HTTP/2";
+                    Outcome::BadRequestBody(why.to_owned())
+                }
+            }),
+        }
+    };
+    match deadline {
+        Some(deadline) => timeout_at(deadline, opened)
+            .await
+            .unwrap_or(Err(Outcome::TimedOut)),
+        None => opened.await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a connection knows, and what the frames that come do to it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::task::Waker;
 
 use h2::Reason;
@@ -25,8 +25,9 @@ pub(super) struct Core {
     pub(super) window: i64,
     /// Streams with room of their own that wait for the connection's, or for what is written to leave; the longest first.
     pub(super) blocked: VecDeque<u32>,
-    /// Who waits to open a stream.
-    pub(super) openers: Vec<Waker>,
+    /// Who waits to open a stream and was not told of room since, the longest first.
+    pub(super) openers: BTreeMap<u64, Waker>,
+    pub(super) next_ticket: u64,
     /// Nobody can open one any more.
     pub(super) has_no_opener: bool,
     /// The last stream that a peer that goes away has looked at.
@@ -65,7 +66,9 @@ struct Block {
     frames: usize,
 }
 
-/// Bytes that may wait to be written: while there are more, bodies wait and nothing is read.
+/// The last id that a client can use.
+const LAST_ID: u32 = (1 << 31) - 1;
+/// Bytes that may wait to be written: while there are more, heads and bodies wait and nothing is read.
 pub(super) const MOST_OUT: usize = 64 << 10;
 /// A head's bytes, if nobody has said less.
 const MOST_LIST: u32 = 16 << 20;
@@ -111,7 +114,8 @@ impl Core {
             next_id: 1,
             window: frame::WINDOW.into(),
             blocked: VecDeque::new(),
-            openers: Vec::new(),
+            openers: BTreeMap::new(),
+            next_ticket: 0,
             has_no_opener: false,
             last: None,
             end: None,
@@ -157,17 +161,51 @@ impl Core {
         self.kick();
     }
 
-    /// Tells the first of those that wait that there is room again.
+    /// Tells the first of those that wait and can use it that there is room again.
     pub(super) fn wake_blocked(&mut self) {
-        for id in self.blocked.iter().take(TURN) {
-            if let Some(state) = self.streams.get_mut(id) {
+        if self.window <= 0 {
+            return;
+        }
+        let mut told = 0;
+        for id in &self.blocked {
+            let state = self.streams.get_mut(id);
+            let state = state.filter(|s| s.fail.is_none() && !s.is_reset && s.window > 0);
+            if let Some(state) = state {
                 state.wake();
+                told += 1;
+            }
+            if told == TURN {
+                break;
             }
         }
     }
 
+    /// Whether nobody can open a stream any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.end.is_some() || self.last.is_some() || self.next_id > LAST_ID
+    }
+
+    /// How many streams can be opened now: as the peer says, and none while too much waits to be written.
+    pub(super) fn room(&self) -> usize {
+        match self.out.len() {
+            MOST_OUT.. => 0,
+            _ => self.peer.max_streams.unwrap_or(0).saturating_sub(self.open),
+        }
+    }
+
+    /// Tells as many of those who wait as there is room for; all of them if there will be none.
     pub(super) fn wake_openers(&mut self) {
-        self.openers.drain(..).for_each(Waker::wake);
+        let mut room = if self.is_closed() {
+            usize::MAX
+        } else {
+            self.room()
+        };
+        while room > 0
+            && let Some((_, waker)) = self.openers.pop_first()
+        {
+            waker.wake();
+            room -= 1;
+        }
     }
 
     /// If both sides of a stream have ended, there is room for another.

@@ -62,6 +62,11 @@ impl<T> Driver<T> {
         std::mem::take(&mut self.core.borrow_mut().has_heard)
     }
 
+    /// Whether nothing waits to be written, the end included.
+    pub fn is_flushed(&self) -> bool {
+        self.end.is_none() && !self.is_unflushed && self.core.borrow().out.is_empty()
+    }
+
     /// Asks the peer for a sign of life.
     pub fn ping(&self) {
         let mut core = self.core.borrow_mut();
@@ -179,6 +184,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 core.out.shrink_to(KEPT);
             }
             core.wake_blocked();
+            core.wake_openers();
         }
         if self.is_unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;

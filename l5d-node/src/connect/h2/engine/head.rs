@@ -139,6 +139,9 @@ impl Reading {
     }
 }
 
+/// Fields of trailers: a map takes only so many, and we add one.
+const MOST_TRAILERS: usize = 1024;
+
 impl Trailers {
     /// Takes fields of so many bytes in all.
     pub(super) fn new(most: usize) -> Self {
@@ -154,6 +157,10 @@ impl Trailers {
 
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
         if !self.list.takes(name, value) {
+            return;
+        }
+        if self.map.len() >= MOST_TRAILERS {
+            self.list.is_bad = true;
             return;
         }
         match (

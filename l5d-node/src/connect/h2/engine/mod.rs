@@ -26,7 +26,7 @@ use h2::Reason;
 
 pub use driver::{Broken, Driver};
 pub use head::Head;
-pub use stream::{OpenError, Opener, Part, Stream};
+pub use stream::{OpenError, Opener, Opening, Part, Stream};
 
 /// What this side tells the peer.
 #[derive(Clone, Copy, Debug)]

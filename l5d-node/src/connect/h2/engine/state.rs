@@ -107,9 +107,7 @@ impl State {
         }
         self.has_final = true;
         let has_no_body = self.to_head || head.status == 204 || head.status == 304;
-        if !has_no_body {
-            self.awaited = head.length;
-        }
+        self.awaited = if has_no_body { Some(0) } else { head.length };
         let ends = head.ends;
         self.heads.push_back(head);
         ends.then(|| self.ended(None)).flatten()

@@ -1,6 +1,7 @@
 //! One stream: opened with a request's head, read and written by whoever owns it.
 
 use std::fmt;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,6 +20,18 @@ pub struct Opener(Shared);
 pub struct Stream {
     core: Shared,
     id: u32,
+}
+
+/// A stream being opened. Dropped before, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    core: &'a Shared,
+    text: &'a [u8],
+    added: &'a [(&'a str, &'a str)],
+    ends: bool,
+    to_head: bool,
+    /// Its place among those who wait, once it has to.
+    ticket: Option<u64>,
 }
 
 /// A part of a response's body.
@@ -41,9 +54,6 @@ pub enum OpenError {
     Unsayable,
 }
 
-/// The last id that a client can use.
-const LAST_ID: u32 = (1 << 31) - 1;
-
 impl Opener {
     pub(super) fn new(core: Shared) -> Self {
         Self(core)
@@ -51,8 +61,7 @@ impl Opener {
 
     /// Whether streams can still be opened: not ended, not told to go away, ids left.
     pub fn is_usable(&self) -> bool {
-        let core = self.0.borrow();
-        core.end.is_none() && core.last.is_none() && core.next_id <= LAST_ID
+        !self.0.borrow().is_closed()
     }
 
     /// Whether the peer's settings have come.
@@ -70,36 +79,70 @@ impl Opener {
     ///
     /// # Errors
     /// The connection takes no more streams, or the head cannot be sent.
-    pub fn poll_open(
-        &self,
-        cx: &mut Context<'_>,
-        text: &[u8],
-        added: &[(&str, &str)],
+    pub fn open<'a>(
+        &'a self,
+        text: &'a [u8],
+        added: &'a [(&'a str, &'a str)],
         (ends, to_head): (bool, bool),
-    ) -> Poll<Result<Stream, OpenError>> {
-        let mut core = self.0.borrow_mut();
-        if core.end.is_some() || core.last.is_some() || core.next_id > LAST_ID {
+    ) -> Opening<'a> {
+        Opening {
+            core: &self.0,
+            text,
+            added,
+            ends,
+            to_head,
+            ticket: None,
+        }
+    }
+}
+
+impl Future for Opening<'_> {
+    type Output = Result<Stream, OpenError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let core = &mut *this.core.borrow_mut();
+        if core.is_closed() {
             return Poll::Ready(Err(OpenError::Closed));
         }
-        if core.open >= core.peer.max_streams.unwrap_or(0) {
-            core.openers.push(cx.waker().clone());
+        if core.room() == 0 {
+            let ticket = *this.ticket.get_or_insert_with(|| {
+                core.next_ticket += 1;
+                core.next_ticket
+            });
+            core.openers.insert(ticket, cx.waker().clone());
             return Poll::Pending;
         }
-        let core = &mut *core;
+        if let Some(ticket) = this.ticket.take() {
+            core.openers.remove(&ticket);
+        }
         let (start, id) = (core.out.len(), core.next_id);
         core.out.extend_from_slice(&[0; frame::HEADER]);
-        if !put_request(text, added, &mut core.encoder, &mut core.out) {
+        if !put_request(this.text, this.added, &mut core.encoder, &mut core.out) {
             core.out.truncate(start);
+            core.wake_openers();
             return Poll::Ready(Err(OpenError::Unsayable));
         }
-        frame::close_block(start, ends, id, core.peer.max_frame, &mut core.out);
+        frame::close_block(start, this.ends, id, core.peer.max_frame, &mut core.out);
         core.kick();
         core.next_id += 2;
         core.open += 1;
-        let state = core.state(ends, to_head);
+        let state = core.state(this.ends, this.to_head);
         core.streams.insert(id, state);
-        let core = self.0.clone();
+        let core = this.core.clone();
         Poll::Ready(Ok(Stream { core, id }))
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let core = &mut *self.core.borrow_mut();
+            if core.openers.remove(&ticket).is_none() {
+                // It was told of room that others can have.
+                core.wake_openers();
+            }
+        }
     }
 }
 

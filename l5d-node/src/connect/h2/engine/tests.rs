@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -34,7 +36,7 @@ async fn begun(io: DuplexStream) -> Rc<Opener> {
 }
 
 async fn open(opener: &Opener, text: &[u8], ends: bool) -> Result<Stream, OpenError> {
-    poll_fn(|cx| opener.poll_open(cx, text, &[], (ends, false))).await
+    opener.open(text, &[], (ends, false)).await
 }
 
 async fn whole(stream: &Stream) -> Result<(Head, Vec<u8>, Option<HeaderMap>), Fail> {
@@ -133,6 +135,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// What becomes of a request that is answered with these bytes, and what the peer is told at the end: kind, stream, code.
 async fn answered(bytes: &[u8]) -> (Result<Vec<u8>, Fail>, Vec<(u8, u32, u32)>) {
+    answered_to(bytes, false).await
+}
+
+/// `to_head`: to a request with HEAD.
+async fn answered_to(bytes: &[u8], to_head: bool) -> (Result<Vec<u8>, Fail>, Vec<(u8, u32, u32)>) {
     let local = LocalSet::new();
     let bytes = bytes.to_vec();
     local
@@ -140,7 +147,7 @@ async fn answered(bytes: &[u8]) -> (Result<Vec<u8>, Fail>, Vec<(u8, u32, u32)>) 
             let (ours, mut theirs) = duplex(1 << 20);
             theirs.write_all(SETTINGS).await.unwrap();
             let opener = begun(ours).await;
-            let stream = open(&opener, GET, true).await.unwrap();
+            let stream = opener.open(GET, &[], (true, to_head)).await.unwrap();
             theirs.write_all(&bytes).await.unwrap();
             let whole = whole(&stream).await.map(|(_, body, _)| body);
             drop((stream, opener));
@@ -238,6 +245,8 @@ async fn bad_answers_reset_their_stream() {
     let windows = vec![frame(0, 0, 1, &[0; 16_384]); 100].concat();
     let mut flood = vec![frame(1, 4, 1, b"\x08\x03103"); 33];
     flood.push(head.clone());
+    let many = (0..1025).flat_map(|n| format!("\0\x05t{n:04}\x01b").into_bytes());
+    let many: Vec<u8> = many.collect();
     for (bytes, reason) in [
         (frame(1, 5, 1, b""), protocol),
         (frame(1, 5, 1, b"\x08\x0220"), protocol),
@@ -267,6 +276,13 @@ async fn bad_answers_reset_their_stream() {
             [frame(1, 4, 1, OF_THREE), frame(0, 0, 1, b"abcd")].concat(),
             protocol,
         ),
+        // A body where there is none.
+        (
+            [frame(1, 4, 1, b"\x89"), frame(0, 1, 1, b"a")].concat(),
+            protocol,
+        ),
+        // More trailers than anybody has.
+        ([head.clone(), frame(1, 5, 1, &many)].concat(), protocol),
         // Order.
         (frame(0, 1, 1, b"a"), protocol),
         (frame(1, 5, 1, b"\x08\x03103"), protocol),
@@ -289,6 +305,59 @@ async fn bad_answers_reset_their_stream() {
         let expected = [(3, 1, u32::from(reason)), (7, 0, 0)];
         assert_eq!(told, expected, "{bytes:?}");
     }
+}
+
+#[tokio::test]
+async fn the_answer_to_head_has_no_body() {
+    let head = frame(1, 4, 1, OF_THREE);
+    let good = [head.clone(), frame(0, 1, 1, b"")].concat();
+    assert_eq!(answered_to(&good, true).await.0, Ok(Vec::new()));
+    let bad = [head, frame(0, 1, 1, b"abc")].concat();
+    let (whole, told) = answered_to(&bad, true).await;
+    assert_eq!(whole, Err(Fail::Protocol(Reason::PROTOCOL_ERROR)));
+    assert_eq!(told, [(3, 1, 1), (7, 0, 0)]);
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Told(AtomicBool);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_stream_may_give_up() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let (ours, mut theirs) = duplex(1 << 20);
+            let one_stream = frame(4, 0, 0, &[0, 3, 0, 0, 0, 1]);
+            theirs.write_all(&one_stream).await.unwrap();
+            let opener = begun(ours).await;
+            let first = open(&opener, GET, true).await.unwrap();
+            let mut waiting =
+                [(); 3].map(|()| Some(Box::pin(opener.open(GET, &[], (true, false)))));
+            let told = [(); 3].map(|()| Arc::<Told>::default());
+            for (opening, told) in waiting.iter_mut().flatten().zip(&told) {
+                let waker = told.clone().into();
+                let polled = opening.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+            }
+            let now = || told.each_ref().map(|told| told.0.load(Ordering::Relaxed));
+            // There is room for one: one hears of it, and hands it on.
+            drop(first);
+            assert_eq!(now(), [true, false, false]);
+            waiting[0] = None;
+            assert_eq!(now(), [true, true, false]);
+            // One that heard of nothing hands nothing on.
+            waiting[2] = None;
+            waiting[1].take().unwrap().await.unwrap();
+            drop(opener.open(GET, &[], (true, false)).await.unwrap());
+        })
+        .await;
 }
 
 #[tokio::test]

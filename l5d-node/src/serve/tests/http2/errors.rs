@@ -103,6 +103,12 @@ async fn failures_at_an_endpoint() {
     });
     impatient.names.bind(0, "/svc/web", &[backend.addr]);
     check(&impatient, |_| {}, "503", "200 grpc 4").await;
+    // Takes no stream at all.
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(0);
+    let full = Server2::with(builder, echo).await;
+    impatient.names.bind(0, "/svc/full", &[full.addr]);
+    check(&impatient, to("full"), "503", "200 grpc 4").await;
     // Others have time, however busy the machine is.
     let proxy = h2_proxy(&[backend.addr]);
     let reset = Reason::INADEQUATE_SECURITY.to_string();
