@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -136,6 +136,8 @@ impl Desk {
 
     /// Wakes the writer if it has something to do, or has found the lock taken, which has been given back.
     fn wake_if(&self, has_work: bool) {
+        // With the one in `enter`: the lock's own order does not keep a later look at the flag behind its release.
+        fence(Ordering::SeqCst);
         if self.is_missed.swap(false, Ordering::SeqCst) || has_work {
             self.writer.wake();
         }
@@ -145,6 +147,8 @@ impl Desk {
     fn enter(&self) -> Option<MutexGuard<'_, Inner>> {
         self.inner.try_lock().or_else(|| {
             self.is_missed.store(true, Ordering::SeqCst);
+            // Before the second try looks at the lock, or both sides could miss each other.
+            fence(Ordering::SeqCst);
             // Whoever has given it back meanwhile may have looked before that.
             self.inner.try_lock()
         })

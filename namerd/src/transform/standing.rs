@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use l5d_resolver::gateways::Gateways;
+use l5d_resolver::gateways::{self, Gateways};
 use parking_lot::Mutex;
 
 use super::gateways::{GatewayIndex, GatewayState};
@@ -24,6 +24,8 @@ pub(super) struct Standing {
 struct Parts {
     next: u64,
     indexes: BTreeMap<u64, Arc<GatewayIndex>>,
+    /// Not all indexes are told, and that was said.
+    is_full: bool,
 }
 
 /// One index's part of the names, for as long as it lives.
@@ -56,13 +58,33 @@ impl Standing {
     fn change(&self, change: impl FnOnce(&mut BTreeMap<u64, Arc<GatewayIndex>>)) {
         let mut parts = self.parts.lock();
         change(&mut parts.indexes);
-        let mut nodes: BTreeMap<IpAddr, Arc<str>> = BTreeMap::new();
-        for index in parts.indexes.values() {
-            nodes.extend(index.nodes());
+        let (nodes, is_full) = union(&parts.indexes);
+        if is_full && !parts.is_full {
+            tracing::error!(
+                most = gateways::MOST,
+                "there are more gateways than nodes take names of: those of the transformers that came last have none, and \
+                 no node with an identity connects to them"
+            );
         }
+        parts.is_full = is_full;
         // Within the lock: what was computed last stays.
-        self.cell.set(Gateways::new(nodes));
+        let now = self.cell.value().changed_to(nodes);
+        self.cell.set(now);
     }
+}
+
+/// The names of all indexes, the oldest first, as far as nodes take them, and whether some were left out: whoever names too
+/// many gateways fails alone (RES-10).
+fn union(indexes: &BTreeMap<u64, Arc<GatewayIndex>>) -> (BTreeMap<IpAddr, Arc<str>>, bool) {
+    let (mut nodes, mut is_full) = (BTreeMap::new(), false);
+    for index in indexes.values() {
+        if nodes.len() + index.nodes().count() <= gateways::MOST {
+            nodes.extend(index.nodes());
+        } else {
+            is_full = true;
+        }
+    }
+    (nodes, is_full)
 }
 
 impl Part {

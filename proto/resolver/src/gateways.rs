@@ -1,5 +1,5 @@
 //! Which node stands at which gateway: told once for an address, not for each cluster that has it, so that whoever connects
-//! knows whose certificate to expect (node-proxy 14.4).
+//! knows whose certificate to expect (node-proxy 14).
 //!
 //! The hash is a sum over the addresses, as a cluster's is: in no order, and a change costs its own size. Names are none of a
 //! cluster's hash, so nodes that know nothing of them verify what they always did.
@@ -65,6 +65,21 @@ impl Gateways {
         let hashes = nodes.iter().map(|(ip, node)| hash_of(*ip, node));
         Self {
             hash: hashes.fold(0, u64::wrapping_add),
+            nodes: Arc::new(nodes),
+        }
+    }
+
+    /// What becomes of these names if they are `nodes`. Only what differs is hashed.
+    pub fn changed_to(&self, nodes: BTreeMap<IpAddr, Arc<str>>) -> Self {
+        let differs =
+            |(ip, node): &(&IpAddr, &Arc<str>), of: &BTreeMap<_, _>| of.get(*ip) != Some(*node);
+        let gone = self.nodes.iter().filter(|n| differs(n, &nodes));
+        let come = nodes.iter().filter(|n| differs(n, &self.nodes));
+        let sum =
+            |hash: u64, (ip, node): (&IpAddr, &Arc<str>)| hash.wrapping_add(hash_of(*ip, node));
+        let (gone, come) = (gone.fold(0, sum), come.fold(0, sum));
+        Self {
+            hash: self.hash.wrapping_sub(gone).wrapping_add(come),
             nodes: Arc::new(nodes),
         }
     }
@@ -234,7 +249,7 @@ impl Assembly {
             self.0 = Some(nodes);
             return Ok(None);
         }
-        let result = Gateways::new(nodes);
+        let result = held.changed_to(nodes);
         match result.hash == page.hash {
             true => Ok(Some(result)),
             false => Err(BadGateways::Hash {
@@ -294,6 +309,20 @@ mod tests {
             .map(prost::Message::encoded_len)
             .sum();
         assert!(bytes < 180_000, "{bytes}");
+    }
+
+    #[test]
+    fn a_change_has_the_hash_of_the_whole() {
+        let mut held = Gateways::default();
+        for range in [0..7, 0..7, 3..40, 20..21, 0..0, 5..9] {
+            let whole = gateways(range);
+            held = held.changed_to((*whole.nodes).clone());
+            assert_eq!(held, whole);
+        }
+        // The same addresses with other names.
+        let renamed = |(ip, _): (&IpAddr, &Arc<str>)| (*ip, Arc::from("other"));
+        let nodes: BTreeMap<_, _> = held.nodes.iter().map(renamed).collect();
+        assert_eq!(held.changed_to(nodes.clone()), Gateways::new(nodes));
     }
 
     #[test]

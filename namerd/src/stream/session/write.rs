@@ -71,6 +71,7 @@ impl Session {
             && self.out.bytes == 0
             && self.removals.is_empty()
             && self.changes.is_empty()
+            && self.gateways.as_ref().is_none_or(|g| !g.is_due)
             && self.tell_at_once(number)
         {
             rung.clear();
