@@ -19,7 +19,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two acknowledgements.
+const ACKS: Duration = Duration::from_secs(1);
 
 /// A router of the node: its label, its transformers, and the paths that are followed through it.
 pub type Followed<'a> = (&'a str, Vec<TransformerSpec>, Vec<&'a str>);
@@ -30,7 +32,6 @@ pub struct Follower {
     state: Arc<Mutex<State>>,
     changed: watch::Receiver<()>,
     reads: watch::Sender<bool>,
-    _up: mpsc::Sender<v1::Up>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -108,13 +109,12 @@ impl Follower {
         let state = Arc::new(Mutex::new(State::default()));
         let (told, changed) = watch::channel(());
         let (reads, may_read) = watch::channel(true);
-        let reader = read(down.into_inner(), Arc::clone(&state), told, may_read);
+        let reader = read(down.into_inner(), up, Arc::clone(&state), told, may_read);
         let reader = tokio::spawn(reader);
         Ok(Self {
             state,
             changed,
             reads,
-            _up: up,
             _reader: AbortOnDropHandle::new(reader),
         })
     }
@@ -196,17 +196,32 @@ impl Follower {
     }
 }
 
+/// Reads for as long as the stream lasts, and acknowledges what was applied, as a node does.
 async fn read(
     mut down: tonic::Streaming<v1::Down>,
+    up: mpsc::Sender<v1::Up>,
     state: Arc<Mutex<State>>,
     told: watch::Sender<()>,
     mut may_read: watch::Receiver<bool>,
 ) {
+    let (mut messages, mut acknowledged) = (0, 0);
+    let mut acks = tokio::time::interval(ACKS);
     loop {
         if may_read.wait_for(|on| *on).await.is_err() {
             return;
         }
-        let message = down.message().await;
+        let message = tokio::select! {
+            message = down.message() => message,
+            _ = acks.tick() => {
+                let ack = up::Message::Ack(v1::Ack { messages });
+                // Where there is no room the next one says as much.
+                if messages > acknowledged && up.try_send(v1::Up { message: Some(ack) }).is_ok() {
+                    acknowledged = messages;
+                }
+                continue;
+            }
+        };
+        messages += 1;
         {
             let mut state = state.lock();
             match message {

@@ -17,6 +17,7 @@
 //! | [`helm`] | the chart as Helm renders it, and kubectl |
 //! | [`hosts`] | hosts as network namespaces, or as loopback subnets |
 //! | [`images`] | images as `cargo xtask image` writes them, unpacked and run |
+//! | [`moody`] | an application that behaves as the path says |
 //! | [`objects`] | services, slices and nodes as controllers write them |
 //! | [`cluster`] | one handle over the double and the real API server |
 //! | [`control`] | namerd's parts in this process, with their counters |
@@ -42,6 +43,7 @@ pub mod front;
 pub mod helm;
 pub mod hosts;
 pub mod images;
+pub mod moody;
 pub mod objects;
 pub mod pki;
 pub mod port;

@@ -1,7 +1,6 @@
 //! The node proxy's page in a real browser, over a proxy that follows a namerd and has requests. Pictures go to
 //! `$L5D_PICTURES`, or to a folder that is removed.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,11 @@ use anyhow::{Context as _, Result, ensure};
 use l5d_node::app::{Options, Running, run};
 use l5d_node::config::{Identity, read};
 use l5d_tests::browser::{Browser, find};
+use l5d_tests::moody;
 use namerd::app::NoLevels;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,33 +26,9 @@ struct World {
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers everything with 200, but `/bad` with 500.
-async fn app() -> Result<(SocketAddr, AbortOnDropHandle<()>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let addr = listener.local_addr()?;
-    let task = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                while let Ok(n @ 1..) = stream.read(&mut head).await {
-                    let status = match head[..n].starts_with(b"GET /bad") {
-                        true => "500 Bad",
-                        false => "200 OK",
-                    };
-                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-                    if stream.write_all(answer.as_bytes()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    Ok((addr, AbortOnDropHandle::new(task)))
-}
-
 impl World {
     async fn start() -> Result<Self> {
-        let (app, task) = app().await?;
+        let (app, task) = moody::start().await?;
         let text = "admin: {port: 0}\nstorage: {kind: io.l5d.inMemory}\ninterfaces: [{kind: io.l5d.mesh, port: 0}]";
         let (config, _) = namerd::config::Config::read("namerd.yml", text, &|_| None)?;
         let namerd = namerd::app::run(config, Vec::new(), Arc::new(NoLevels)).await?;

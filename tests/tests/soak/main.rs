@@ -174,7 +174,6 @@ async fn soak(ground: &mut Ground) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "loads the machine for minutes: cargo xtask soak"]
 async fn a_mesh_survives_what_happens_to_it() -> Result<()> {
     let mut ground = Ground::start().await?;
     let soaked = soak(&mut ground).await;
@@ -182,7 +181,6 @@ async fn a_mesh_survives_what_happens_to_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "loads the machine for minutes: cargo xtask soak"]
 async fn real_processes_take_over_and_no_request_fails() -> Result<()> {
     let mut ground = Ground::start().await?;
     all_is_well(&ground).await?;
@@ -204,7 +202,6 @@ async fn real_processes_take_over_and_no_request_fails() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "loads the machine for minutes: cargo xtask soak"]
 async fn sigterm_lets_what_is_under_way_end() -> Result<()> {
     let mut ground = Ground::start().await?;
     all_is_well(&ground).await?;
@@ -257,7 +254,6 @@ async fn sigterm_lets_what_is_under_way_end() -> Result<()> {
 
 /// Prints how long it takes, and asserts that it needs no namerd.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "loads the machine for minutes: cargo xtask soak"]
 async fn a_restarted_proxy_serves_what_it_knew() -> Result<()> {
     let mut ground = Ground::start().await?;
     all_is_well(&ground).await?;

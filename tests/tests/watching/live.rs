@@ -14,13 +14,14 @@ use l5d_resolver::v1;
 use l5d_resolver::v1::resolver_client::ResolverClient;
 use l5d_tests::client::ApiClient;
 use l5d_tests::cluster::{Backing, Cluster};
+use l5d_tests::moody;
 use l5d_tests::pki::Authority;
 use l5d_tests::watching::names::Names;
 use l5d_tests::watching::prometheus::{Prometheus, find, get};
 use l5d_tests::watching::{RUNBOOK, dashboards, files, fill, query};
 use namerd::app::{NoLevels, Running as Namerd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Endpoint;
@@ -38,36 +39,9 @@ struct World {
     _files: tempfile::TempDir,
 }
 
-/// Answers 200; `/bad` 500; `/hang` never.
-async fn app() -> Result<(SocketAddr, AbortOnDropHandle<()>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let addr = listener.local_addr()?;
-    let task = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                while let Ok(n @ 1..) = stream.read(&mut head).await {
-                    if head[..n].starts_with(b"GET /hang") {
-                        std::future::pending::<()>().await;
-                    }
-                    let status = match head[..n].starts_with(b"GET /bad") {
-                        true => "500 Bad",
-                        false => "200 OK",
-                    };
-                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-                    if stream.write_all(answer.as_bytes()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    Ok((addr, AbortOnDropHandle::new(task)))
-}
-
 impl World {
     async fn start() -> Result<Self> {
-        let (app, task) = app().await?;
+        let (app, task) = moody::start().await?;
         let cluster = Cluster::double()?;
         cluster.namespace("linkerd").await?;
         cluster.node("node-1", None).await?;

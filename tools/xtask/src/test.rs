@@ -106,7 +106,7 @@ pub(crate) fn soak(minutes: u32) -> anyhow::Result<()> {
         "let a mesh live",
         cargo()
             .args(["test", "--package", "l5d-tests", "--test", "soak", "--"])
-            .args(["--ignored", "--nocapture", "--test-threads", "1"])
+            .args(["--nocapture", "--test-threads", "1"])
             .env("L5D_SOAK_SECONDS", seconds.to_string()),
     )
 }
