@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
         Some("-validate") => "--validate".into(),
         _ => a,
     });
-    let matches = whole().get_matches_from(arguments);
+    let matches = command().get_matches_from(arguments);
     if matches.subcommand().is_some() {
         return Launch::from_arg_matches(&matches).map_or_else(|e| e.exit(), |launch| launch.run());
     }
@@ -132,14 +132,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command line, for manual pages and the reference.
+/// The command line with what can be done instead of being the proxy; also for manual pages and the reference.
 pub fn command() -> clap::Command {
-    Arguments::command()
-}
-
-/// The same with what can be done instead of being the proxy.
-fn whole() -> clap::Command {
-    Launch::augment_subcommands(command())
+    Launch::augment_subcommands(Arguments::command())
         .override_usage("l5d-node [OPTIONS] <CONFIG>\n       l5d-node with-proxy [OPTIONS] -- <PROGRAM>...\n       l5d-node copy-to <FILE>")
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true)
@@ -229,10 +224,10 @@ mod tests {
 
     #[test]
     fn a_file_is_a_file_and_the_rest_is_a_program() {
-        whole().debug_assert();
+        command().debug_assert();
         let read = |words: &[&str]| {
             let words = ["l5d-node"].iter().chain(words);
-            whole().try_get_matches_from(words)
+            command().try_get_matches_from(words)
         };
         assert!(read(&["l5d.yml", "--check"]).is_ok_and(|m| m.subcommand().is_none()));
         let matches = read(&["with-proxy", "--port", "4240", "--", "hello", "--port", "1"]);

@@ -30,6 +30,7 @@ pub enum Launch {
     #[command(after_help = HELP)]
     WithProxy(WithProxy),
     /// Copy this program into a file, such as one on a volume that another container has too
+    #[command(after_help = "Example, of an init container:\n  args: [copy-to, /l5d/l5d-node]")]
     CopyTo {
         /// The file
         file: PathBuf,
@@ -66,7 +67,7 @@ Where the host is, the first that is known:
 
 The program gets http_proxy and HTTP_PROXY, http://HOST:4140; no_proxy and NO_PROXY are added to. https_proxy is left alone.
 
-A container of any image, with a volume that an init container has filled by `l5d-node copy-to /l5d/l5d-node`:
+Example, of a container of any image, with a volume that an init container has filled by `l5d-node copy-to /l5d/l5d-node`:
   command: [/l5d/l5d-node, with-proxy, --]
   args: [/app/hello, --port, '7777']";
 

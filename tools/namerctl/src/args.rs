@@ -4,10 +4,11 @@ use clap::{Parser, Subcommand};
 
 use crate::dtab::DtabArgs;
 use crate::ingress::IngressArgs;
+use crate::man::ManArgs;
 use crate::names::{DelegateArgs, Question, WatchArgs};
 use crate::nodes::NodesArgs;
 use crate::settings::{EarlyArgs, FormArgs, GlobalArgs};
-use crate::shell::{CompletionArgs, ManArgs};
+use crate::shell::CompletionArgs;
 
 /// Command line for namerd
 #[derive(Parser, Debug)]

@@ -15,6 +15,7 @@ mod dtab;
 mod fail;
 mod http;
 mod ingress;
+pub mod man;
 mod migrate;
 mod names;
 mod nodes;
@@ -70,7 +71,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Check(args) => return check::run(&args, &settings()?).await,
         Command::Migrate(args) => return migrate::run(&args),
         Command::Completion(args) => shell::completion(&args)?,
-        Command::Man(args) => shell::man(&args)?,
+        Command::Man(args) => man::man(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,5 @@
-//! For shells: completion scripts, completion of namespaces while typing, manual pages.
+//! For shells: completion scripts, completion of namespaces while typing.
 
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -38,13 +36,6 @@ enum Shell {
     Fish,
 }
 
-/// Where manual pages go.
-#[derive(Args, Debug)]
-pub(crate) struct ManArgs {
-    /// The folder, such as /usr/local/share/man/man1
-    dir: PathBuf,
-}
-
 /// The script for a shell.
 pub(crate) fn completion(args: &CompletionArgs) -> anyhow::Result<()> {
     let mut script = Vec::new();
@@ -64,22 +55,6 @@ pub(crate) fn completion(args: &CompletionArgs) -> anyhow::Result<()> {
         completer.write_registration(COMPLETE, "namerctl", "namerctl", "namerctl", &mut script)?;
     }
     print(std::str::from_utf8(&script).context("the script is no text")?)
-}
-
-/// A page for namerctl and one for each command; the pages of namerd and l5d-node as well, so that one program has them all.
-pub(crate) fn man(args: &ManArgs) -> anyhow::Result<()> {
-    let dir = args.dir.display();
-    std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot make the folder {dir}"))?;
-    for program in [
-        command(),
-        namerd::app::command(),
-        l5d_node::app::cli::command(),
-    ] {
-        clap_mangen::generate_to(program, &args.dir)
-            .with_context(|| format!("cannot write manual pages into {dir}"))?;
-    }
-    std::io::stdout().flush()?;
-    Ok(())
 }
 
 /// The whole command line.

@@ -1,38 +1,13 @@
-//! Manual pages, section 1.
+//! Manual pages, as `namerctl man` writes them.
 
 use std::path::PathBuf;
 
-use clap::Command;
-
-use crate::commands::programs;
-
 /// A page for each program and each command of it.
 pub(crate) fn pages() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let mut pages = Vec::new();
-    for mut program in programs() {
-        program.build();
-        let name = program.get_name().to_owned();
-        render(&program, &name, &mut pages)?;
-    }
-    Ok(pages)
-}
-
-fn render(command: &Command, name: &str, pages: &mut Vec<(PathBuf, String)>) -> anyhow::Result<()> {
-    // What the short help leaves out is left empty else.
-    let renamed = command
-        .clone()
-        .name(name.to_owned())
-        .mut_args(|arg| arg.hide_short_help(false));
-    let mut roff = Vec::new();
-    clap_mangen::Man::new(renamed).render(&mut roff)?;
-    let file = PathBuf::from(format!("man/{name}.1"));
-    pages.push((file, String::from_utf8(roff)?));
-    for sub in command.get_subcommands() {
-        if sub.get_name() != "help" && !sub.is_hide_set() {
-            render(sub, &format!("{name}-{}", sub.get_name()), pages)?;
-        }
-    }
-    Ok(())
+    let pages = namerctl::man::pages()?.into_iter();
+    Ok(pages
+        .map(|(name, text)| (PathBuf::from("man").join(name), text))
+        .collect())
 }
 
 #[test]
