@@ -14,8 +14,8 @@ storage:
   namespace: {{ $ns }}
 namers:
 - kind: io.l5d.k8s
-  {{- with .Values.namerd.namespaces }}
-  namespaces: {{ toJson . }}
+  {{- if .Values.namerd.namespaces }}
+  namespaces: {{ include "l5d.watched" . }}
   {{- end }}
 {{- if .Values.namerd.ingress.enabled }}
 ingress:
@@ -34,6 +34,10 @@ interfaces:
 - kind: io.l5d.mesh
   ip: {{ .Values.listen | quote }}
   port: 4321
+  {{- $followers := include "l5d.followers" . | int }}
+  {{- if gt $followers 5000 }}
+  limits: {connections: {{ min 1000000 (mul 2 $followers) }}, sessions: {{ max 10000 $followers }}}
+  {{- end }}
   auth:
     nodes: serviceAccount
     audience: {{ .Values.namerd.audience }}

@@ -43,17 +43,13 @@ volumeMounts:
     sources:
     - serviceAccountToken: {path: token, audience: {{ $values.namerd.audience }}, expirationSeconds: 3600}
 - name: {{ .volumes }}warm
-  {{- if and (eq $values.node.warm.kind "hostPath") (not .sidecar) }}
+  {{- if eq $values.node.warm.kind "hostPath" }}
   hostPath: {path: {{ $values.node.warm.path }}, type: Directory}
   {{- else }}
   emptyDir: {sizeLimit: 64Mi}
   {{- end }}
 {{- if $values.namerd.tls.secretName }}
 - name: {{ .volumes }}ca
-  {{- if .sidecar }}
-  configMap: {name: {{ .config }}-ca, items: [{key: ca.crt, path: ca.crt}]}
-  {{- else }}
   secret: {secretName: {{ $values.namerd.tls.secretName }}, items: [{key: ca.crt, path: ca.crt}]}
-  {{- end }}
 {{- end }}
 {{- end }}

@@ -37,6 +37,13 @@ seccompProfile:
 {{ .Values.size.endpoints | default (mul .Values.size.nodes 30) }}
 {{- end }}
 
+{{/* Namespaces whose Services namerd watches, as JSON; []: all. The proxies' own Service is in the release's. */}}
+{{- define "l5d.watched" -}}
+{{- $names := .Values.namerd.namespaces -}}
+{{- if and $names (eq .Values.mode "daemonset") }}{{ $names = append $names .Release.Namespace | uniq }}{{ end -}}
+{{ toJson $names }}
+{{- end }}
+
 {{/* Proxies that follow namerd. */}}
 {{- define "l5d.followers" -}}
 {{ if eq .Values.mode "sidecar" }}{{ include "l5d.endpoints" . }}{{ else }}{{ .Values.size.nodes }}{{ end }}
